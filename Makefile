@@ -1,0 +1,205 @@
+# The one Makefile of tasklog: builds the rsyslog module, runs the tests and the house rules.
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make help` lists the targets. All output goes below build/; a variant (sanitizers, clang, fuzzing) is the same
+# build again with another output folder B and other flags. CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR are the
+# user's: what the code itself needs is added beside them. V=1 shows the commands.
+
+CFLAGS       ?= -O2 -g -fstack-protector-strong
+PREFIX       ?= /usr/local
+MULTIARCH     = $(shell dpkg-architecture -qDEB_HOST_MULTIARCH)
+MODDIR       ?= /usr/lib/$(MULTIARCH)/rsyslog
+PYTHON       ?= /usr/bin/python3
+RSYSLOG_SRC  ?= build/rsyslog-src
+FUZZ_SECONDS ?= 600
+B            ?= build
+SAN          ?=
+Q             = $(if $(V),,@)
+WERROR       ?= $(if $(filter true,$(CI)),1)
+
+WARN := -Wall -Wextra -Wformat=2 -Wno-format-nonliteral -Wshadow -Wundef -Wvla -Wpointer-arith \
+        -Wwrite-strings -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wredundant-decls \
+        -Wnested-externs -Wimplicit-fallthrough -Wdouble-promotion -Wdate-time
+OUR_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude -fPIC -fvisibility=hidden -pthread $(WARN) \
+              $(if $(filter 1,$(WERROR)),-Werror)
+COMPILE = $(CC) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) $(SAN) $(EXTRA) -MMD -MP
+LINK    = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -pthread
+LIBS    = -lpq -lsqlite3
+
+# The headers of rsyslog warn by the dozen, hence -isystem. modInit must be visible; the linker script hides the rest.
+PQ_CFLAGS      := $(shell pkg-config --cflags libpq sqlite3 2>/dev/null)
+RSYSLOG_CFLAGS := $(patsubst %,-isystem $(RSYSLOG_SRC)%,/ /runtime /grammar) \
+                  $(shell pkg-config --cflags libestr libfastjson 2>/dev/null) -fvisibility=default
+
+# --- What there is -----------------------------------------------------------------------------------------------
+
+objects = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
+tests   = $(patsubst %.c,$(B)/%,$(wildcard tests/$(1)/test_*.c))
+
+LIB         := $(B)/libtasklog.a
+MODULE      := $(B)/omtasklog.so
+LIB_OBJ     := $(call objects,src/task/*.c src/spool/*.c src/store/*.c src/collector/*.c)
+MODULE_OBJ  := $(call objects,src/rsyslog/*.c)
+SUPPORT_OBJ := $(call objects,tests/support/*.c)
+UNIT        := $(call tests,unit)
+STORE       := $(call tests,store)
+FUZZ        := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+# The unit tests of the code that has threads: those named after a file of the collector.
+THREADED    := $(filter $(B)/tests/unit/test_collector% $(patsubst src/collector/%.c,$(B)/tests/unit/test_%, \
+                 $(wildcard src/collector/*.c)),$(UNIT))
+ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(SUPPORT_OBJ) $(UNIT:=.o) $(STORE:=.o) $(FUZZ:%=$(B)/tests/fuzz/%.o)
+
+# Functions that a test puts its own in place of:  WRAP_test_table = -Wl,--wrap=malloc
+
+# --- How it is run -----------------------------------------------------------------------------------------------
+
+# cmocka catches SIGSEGV; handle_segv=2 lets the sanitizer's report through all the same.
+export ASAN_OPTIONS  = handle_segv=2:detect_leaks=1:strict_string_checks=1
+export UBSAN_OPTIONS = print_stacktrace=1:halt_on_error=1
+export TSAN_OPTIONS  = halt_on_error=1:second_deadlock_stack=1
+export PYTHONDONTWRITEBYTECODE = 1
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# A throw-away PostgreSQL; -t keeps it in a temporary folder for root, too, so that two of them do not collide.
+PG       = pg_virtualenv -t
+ASAN     = B=build/asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1"
+TSAN     = B=build/tsan SAN="-fsanitize=thread -fno-omit-frame-pointer -O1"
+FUZZING  = B=build/fuzz CC=clang SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
+PARALLEL = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+# Older thread sanitizers do not start where the kernel spreads addresses widely.
+NO_ASLR  = $(shell setarch -R true 2>/dev/null && echo setarch -R)
+STEPS    = deps build check-format check-headers check-layers check-options unit sanitize store-test system
+CI_STEPS = $(if $(filter true,$(CI)),clang)
+
+# --- Targets for people ------------------------------------------------------------------------------------------
+
+.PHONY: all help build deps check demo unit store-test system sanitize fuzz valgrind clang
+.PHONY: lint check-format check-headers check-layers check-options format install clean distclean FORCE
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: $(LIB) $(MODULE) ## build the rsyslog module (the default)
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+deps: ## install the Debian packages that are missing
+	@tools/deps
+
+check: ## everything: packages, build, house rules, all tests (about ten minutes)
+	@began=$$(date +%s); \
+	for step in $(STEPS) $(CI_STEPS); do \
+	    printf '\n=== %s (after %d s)\n' $$step $$(($$(date +%s) - began)); \
+	    $(MAKE) $(PARALLEL) $$step || { printf '\ncheck: failed at "%s"\n' $$step >&2; exit 1; }; \
+	done; \
+	printf '\ncheck: all passed in %d s\n' $$(($$(date +%s) - began))
+
+demo: ## show it at work on a private rsyslogd and database
+	@tools/deps
+	@$(MAKE) $(PARALLEL) all
+	@tools/demo
+
+build: all $(UNIT) $(STORE) ## build the module and all tests
+
+unit: $(UNIT:=.run) ## unit tests
+
+store-test: $(STORE) ## tests of the stores, against a throw-away PostgreSQL
+	@$(if $(STORE),$(PG) tools/run-tests $(STORE))
+
+system: all ## tests with the packaged rsyslogd and PostgreSQL
+	@$(if $(wildcard tests/system/test_*.py),$(PG) $(PYTHON) -m pytest -q -p no:cacheprovider tests/system)
+
+sanitize: ## unit tests under address, undefined behaviour and thread sanitizer
+	@$(MAKE) $(PARALLEL) $(ASAN) unit
+	@$(MAKE) $(PARALLEL) $(TSAN) RUN="$(NO_ASLR)" threaded
+
+valgrind: ## unit tests under valgrind
+	@$(MAKE) $(PARALLEL) RUN="valgrind -q --leak-check=full --error-exitcode=9" unit
+
+fuzz: ## fuzz each parser for FUZZ_SECONDS
+	@$(MAKE) $(PARALLEL) $(FUZZING) $(FUZZ:=.fuzz)
+
+clang: ## build everything with clang, warnings are errors
+	@$(MAKE) $(PARALLEL) B=build/clang CC=clang WERROR=1 build
+
+lint: check-format check-headers check-layers check-options ## the house rules
+
+check-format: ## is the code laid out as .clang-format says?
+	@tools/check-format
+
+check-headers: $(RSYSLOG_SRC)/config.h ## does each header compile alone?
+	@CC="$(CC)" tools/check-headers "$(OUR_CFLAGS) $(PQ_CFLAGS)" "$(RSYSLOG_CFLAGS)"
+
+check-layers: ## do the includes go one way?
+	@CC="$(CC)" tools/check-layers
+
+check-options: ## is every parameter documented and in the sample configuration?
+	@tools/check-options
+
+format: ## lay the code out anew
+	@tools/check-format --fix
+
+install: all ## install below DESTDIR: the module to MODDIR, the rest to PREFIX
+	install -D -m 644 $(MODULE) $(DESTDIR)$(MODDIR)/omtasklog.so
+	install -d $(DESTDIR)$(PREFIX)/share/tasklog $(DESTDIR)$(PREFIX)/share/doc/tasklog
+	cp -R conf/. $(DESTDIR)$(PREFIX)/share/tasklog/
+	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/tasklog/
+
+clean: ## remove what was built (keeps rsyslog's sources)
+	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name rsyslog-src -exec rm -rf {} +; fi
+
+distclean: ## remove build/
+	rm -rf build
+
+# --- Rules -------------------------------------------------------------------------------------------------------
+
+$(LIB): $(LIB_OBJ)
+	@echo "  AR   $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(MODULE): $(MODULE_OBJ) $(LIB) src/rsyslog/omtasklog.map
+	@echo "  LINK $@"
+	$(Q)$(LINK) -shared -Wl,--version-script=src/rsyslog/omtasklog.map -o $@ $(filter %.o %.a,$^) $(LIBS)
+
+$(UNIT) $(STORE): %: %.o $(SUPPORT_OBJ) $(LIB)
+	@echo "  LINK $@"
+	$(Q)$(LINK) $(WRAP_$(@F)) -o $@ $^ -lcmocka $(LIBS)
+
+$(FUZZ:%=$(B)/%): $(B)/%: $(B)/tests/fuzz/%.o $(LIB)
+	@echo "  LINK $@"
+	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(COMPILE) -c -o $@ $<
+
+$(B)/src/store/%.o: private EXTRA = $(PQ_CFLAGS)
+$(B)/src/rsyslog/%.o: private EXTRA = $(RSYSLOG_CFLAGS)
+$(B)/tests/%.o: private EXTRA = -Isrc -Itests $(PQ_CFLAGS)
+$(MODULE_OBJ): $(RSYSLOG_SRC)/config.h
+
+# Other flags than last time: compile anew.
+quoted_flags = '$(subst ','\'',$(COMPILE) $(RSYSLOG_CFLAGS) $(LINK))'
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(quoted_flags) | cmp -s - $@ || printf '%s\n' $(quoted_flags) > $@
+
+# Looked at each time (it is quick): do the headers still fit the installed rsyslog?
+$(RSYSLOG_SRC)/config.h: FORCE
+	@RSYSLOG_SRC="$(RSYSLOG_SRC)" tools/rsyslog-headers
+
+.PHONY: threaded $(UNIT:=.run) $(FUZZ:=.fuzz)
+threaded: $(THREADED:=.run)
+
+$(UNIT:=.run): %.run: %
+	@RUN="$(RUN)" tools/run-tests $<
+
+$(FUZZ:=.fuzz): %.fuzz: $(B)/%
+	@mkdir -p $(B)/corpus/$*
+	@echo "  FUZZ $* for $(FUZZ_SECONDS) s, see $<.log"
+	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$<- $(B)/corpus/$* \
+	    $(wildcard tests/fuzz/corpus/$*) >$<.log 2>&1 || { tail -n 60 $<.log; exit 1; }
+	@tail -n 1 $<.log
+
+-include $(ALL_OBJ:.o=.d)

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The collector joins task table and store for one target: a front gives it lines, it sees to it that
+ * the rows get written. It drives time with one thread and the database with another; whoever gives
+ * lines never waits for a database.
+ */
+#ifndef TASKLOG_COLLECTOR_H
+#define TASKLOG_COLLECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tasklog/clock.h"
+#include "tasklog/config.h"
+#include "tasklog/line.h"
+
+/* What the front lends. Its functions may be called from any thread, and must not call back. */
+struct tasklog_hooks {
+    struct tasklog_clock clock; /* mono_ms must be CLOCK_MONOTONIC's: threads sleep by it */
+    /* One line for people, `severity` as in syslog. Already limited in rate. */
+    void (*say)(void *context, int severity, const char *text);
+    void *context;
+};
+
+/* What became of lines, tasks and results, since the start. Lines that were given are all in one of:
+ * lines + altered + late + below_level + control + not_task. What is missing was in the first three
+ * before it was left out of a long log. */
+struct tasklog_counters {
+    uint64_t lines;              /* in a log, and nothing else to say of them */
+    uint64_t altered;            /* in a log, with bytes replaced that were not text */
+    uint64_t late;               /* came after the end of their task */
+    uint64_t below_level;        /* dropped: less severe than `level` */
+    uint64_t not_task;           /* dropped: not a task's line */
+    uint64_t control;            /* control lines */
+    uint64_t control_unreadable; /* of these: with a value that could not be read */
+    uint64_t missing;            /* left out of the middle of a long log */
+    uint64_t tasks_started;
+    uint64_t ended_marker;
+    uint64_t ended_idle;
+    uint64_t ended_max_runtime;
+    uint64_t ended_restarted;
+    uint64_t
+        rows_stored; /* results of ended tasks, late lines among them, that are in the database */
+    uint64_t rows_live;    /* writes of running tasks */
+    uint64_t rows_refused; /* results that the database will never take */
+    uint64_t batches;      /* transactions that were committed */
+    uint64_t retries;      /* batches that had to be tried again */
+    uint64_t rows_lost;    /* results that could not be written before the stop */
+    uint64_t open_tasks;   /* now; likewise: */
+    uint64_t waiting_rows;
+    uint64_t memory_bytes;
+};
+
+struct tasklog_collector;
+
+/*
+ * Makes a collector for a checked `config`, which it then owns. Nothing happens yet: no file, thread
+ * or connection. 0, or -ENOMEM, or -EINVAL with a line in `error`; the config stays the caller's then.
+ */
+int tasklog_collector_new(struct tasklog_config *config, const struct tasklog_hooks *hooks,
+                          char *error, struct tasklog_collector **ret_collector)
+    __attribute__((warn_unused_result));
+
+/* Starts the threads, all signals blocked in them. 0 or negative errno. */
+int tasklog_collector_start(struct tasklog_collector *collector)
+    __attribute__((warn_unused_result));
+
+/*
+ * Takes lines, in order. From any thread: one caller's lines stay in their order.
+ *
+ * Returns how many were taken. Less than `count` means that memory is used up by results that the
+ * database has not taken yet: call again with the rest after a while.
+ */
+size_t tasklog_collector_accept(struct tasklog_collector *collector,
+                                const struct tasklog_line *lines, size_t count)
+    __attribute__((warn_unused_result));
+
+/* Counts a message that is no task's line; says so now and then. `tag` is shown with what is wrong. */
+void tasklog_collector_reject(struct tasklog_collector *collector, const char *tag,
+                              size_t tag_bytes, const char *why);
+
+void tasklog_collector_count(struct tasklog_collector *collector,
+                             struct tasklog_counters *ret_counters);
+
+/* Writes what it holds, running tasks too, as far as the database answers within `timeout_ms`; then
+ * ends the threads and says what could not be written. Does nothing if it was not started. */
+void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms);
+
+/* Stops at once if that has not been done. Takes NULL. */
+void tasklog_collector_free(struct tasklog_collector *collector);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parameters of one target, as text: names, defaults, what each takes, and the errors that say
+ * so. Every front reads its own kind of file and gives what it finds to tasklog_config_set, so that a
+ * parameter is the same behind every door.
+ */
+#ifndef TASKLOG_CONFIG_H
+#define TASKLOG_CONFIG_H
+
+#include <stddef.h>
+
+enum { TASKLOG_ERROR_BYTES = 512 };
+
+struct tasklog_config;
+
+/* With every default set. 0 or -ENOMEM. */
+int tasklog_config_new(struct tasklog_config **ret_config) __attribute__((warn_unused_result));
+void tasklog_config_free(struct tasklog_config *config); /* takes NULL */
+
+/*
+ * Sets one parameter; upper and lower case are the same in `name`. The elements of an array (`key`,
+ * `columns`) are set one call each.
+ *
+ * Returns 0, or -EINVAL or -ENOMEM with a line in `error` (of TASKLOG_ERROR_BYTES) that names the
+ * parameter, what was found and what is accepted.
+ */
+int tasklog_config_set(struct tasklog_config *config, const char *name, const char *value,
+                       char *error) __attribute__((warn_unused_result));
+
+/* Looks at all parameters together, after the last one was set: is a required one missing, is a column
+ * named twice, is the connection string well-formed? Opens nothing. Returns as above. */
+int tasklog_config_check(struct tasklog_config *config, char *error)
+    __attribute__((warn_unused_result));
+
+/* How the front's messages show control characters: `#` in `#012`, or -1 if they are as they were. */
+void tasklog_config_set_escape_prefix(struct tasklog_config *config, int prefix);
+
+#endif

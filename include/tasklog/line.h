@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One message as a front hands it in. All texts are borrowed for the length of the call and need
+ * not end with NUL.
+ */
+#ifndef TASKLOG_LINE_H
+#define TASKLOG_LINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct tasklog_line {
+    const char *kind; /* valid: see tag.h */
+    size_t kind_bytes;
+    const char *id; /* valid: see tag.h */
+    size_t id_bytes;
+    const char *host; /* who sent it; may be empty */
+    size_t host_bytes;
+    const char *text; /* any bytes: what is not text is repaired */
+    size_t text_bytes;
+    const char *formatted; /* the line as a template of the user's made it, or NULL: then it is
+                              `[YYYY-MM-DD HH:MM:SS] text` in local time */
+    size_t formatted_bytes;
+    int64_t time_us; /* when it was logged, microseconds since 1970 UTC */
+    int severity;    /* syslog's: 0 emergency … 7 debug */
+};
+
+#endif

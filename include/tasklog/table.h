@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The task table: every open task with its log so far, and for a while those that have ended, for
+ * their late lines. Lines go in, results come out. It is told the time, does no I/O, starts no
+ * thread and takes no lock: the collector does.
+ *
+ * The rules are those of the contract, sections 2, 4 and 6.
+ */
+#ifndef TASKLOG_TABLE_H
+#define TASKLOG_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tasklog/clock.h"
+#include "tasklog/line.h"
+#include "tasklog/result.h"
+
+struct tasklog_rules {
+    const char *marker;       /* first word of a control line */
+    int level;                /* less severe lines (greater numbers) are dropped and counted */
+    bool show_level;          /* "WARNING: ", "ERROR: " … before the text */
+    int escape_prefix;        /* `#` turns `#012` back into a newline (000 to 037); -1 = leave it */
+    int64_t idle_ms;          /* 0 = never, as in the next two */
+    int64_t max_runtime_ms;   /* */
+    int64_t live_interval_ms; /* */
+    int64_t late_window_ms;   /* 0 = an ended task takes no late lines */
+    size_t live_bytes;        /* the end of a running task's log that a live result holds */
+    size_t task_max_bytes;    /* a longer log keeps its head and its tail */
+};
+
+/* What has become of lines and tasks since the table was made. */
+struct tasklog_table_counters {
+    uint64_t lines;              /* kept in a log and nothing else to say of them */
+    uint64_t altered;            /* kept, with bytes replaced that were not text */
+    uint64_t late;               /* came after their task's end, and were appended */
+    uint64_t missing;            /* were kept, then left out of the middle of a long log */
+    uint64_t below_level;        /* dropped: less severe than `level` */
+    uint64_t control;            /* control lines */
+    uint64_t control_unreadable; /* of these: with a value that could not be read */
+    uint64_t tasks_started;
+    uint64_t ended_marker;
+    uint64_t ended_idle;
+    uint64_t ended_max_runtime;
+    uint64_t ended_restarted;
+};
+
+struct tasklog_table;
+
+/* `rules` is copied. `seed` keeps senders from choosing ids that collide. 0 or -ENOMEM. */
+int tasklog_table_new(const struct tasklog_rules *rules, const uint8_t seed[16],
+                      struct tasklog_table **ret_table) __attribute__((warn_unused_result));
+
+/* Drops what the table still holds; takes NULL. */
+void tasklog_table_free(struct tasklog_table *table);
+
+/*
+ * Takes one line. Results that it makes are pushed to `results`. `tight`: memory is short, so this
+ * task's log may not grow; it keeps head and tail within what it has.
+ *
+ * Returns 0, or -ENOMEM: then nothing was taken and the same line can be given again.
+ */
+int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line *line,
+                         struct tasklog_now now, bool tight, struct tasklog_results *results)
+    __attribute__((warn_unused_result));
+
+/*
+ * Does what is due: closes idle and overlong tasks, flushes late lines, forgets ended tasks, and, if
+ * `live` is true, shows running ones. What fails for want of memory is due again at the next call.
+ */
+void tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now, bool live,
+                        struct tasklog_results *results);
+
+/* When the next thing is due, in mono_ms; INT64_MAX if nothing is. Live results are left out of it if
+ * `live` is false. */
+int64_t tasklog_table_due_ms(const struct tasklog_table *table, bool live);
+
+/* Empties the table for a stop: a RESULT_OPEN for every running task, and the late lines. */
+void tasklog_table_drain(struct tasklog_table *table, struct tasklog_now now,
+                         struct tasklog_results *results);
+
+size_t tasklog_table_open_count(const struct tasklog_table *table);
+size_t tasklog_table_memory(const struct tasklog_table *table); /* bytes that its logs hold */
+const struct tasklog_table_counters *tasklog_table_counters(const struct tasklog_table *table);
+
+#endif

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The collector: accepts lines, drives time, stops.
+ *
+ * Concurrency: fronts call accept and reject from any of their threads; one lock covers table and
+ * queue (state.h). The timer thread sleeps until the table's next due time and is woken when a line
+ * makes something due sooner. Threads of ours take no signals: they are the front's.
+ */
+#include "tasklog/collector.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <syslog.h>
+#include <time.h>
+
+#include "state.h"
+
+enum {
+    REJECTS_PER_MINUTE = 1,
+    TAG_SHOWN_BYTES = 80,
+    SAY_BYTES_MAX = 2048,
+    LIVE_QUEUE_MAX = 1024, /* with more results waiting, running tasks are not shown */
+};
+
+void collector_say(const struct tasklog_collector *collector, int severity, const char *format, ...)
+{
+    char text[SAY_BYTES_MAX];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    collector->hooks.say(collector->hooks.context, severity, text);
+}
+
+void collector_wait(struct tasklog_collector *collector, pthread_cond_t *condition,
+                    int64_t until_ms)
+{
+    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                             .tv_nsec = (long)(until_ms % 1000) * 1000000};
+
+    if (until_ms == INT64_MAX)
+        pthread_cond_wait(condition, &collector->lock);
+    else
+        pthread_cond_timedwait(condition, &collector->lock, &until);
+}
+
+/* ---- time ---- */
+
+static bool shows_live(const struct tasklog_collector *collector)
+{
+    return !collector->away && collector->queue.count < LIVE_QUEUE_MAX;
+}
+
+static void *collector_timer(void *argument)
+{
+    struct tasklog_collector *collector = argument;
+
+    pthread_mutex_lock(&collector->lock);
+    while (!collector->stopping) {
+        bool live = shows_live(collector);
+        tasklog_table_tick(collector->table, collector_now(collector), live, &collector->queue);
+        if (collector->queue.first)
+            pthread_cond_signal(&collector->work);
+        collector->timer_wake_ms = tasklog_table_due_ms(collector->table, live);
+        collector_wait(collector, &collector->due, collector->timer_wake_ms);
+    }
+    pthread_mutex_unlock(&collector->lock);
+    return NULL;
+}
+
+/* ---- lines ---- */
+
+static bool budget_is_used_up(const struct tasklog_collector *collector)
+{
+    return tasklog_table_memory(collector->table) + collector->queue.memory_bytes +
+               collector->writing_bytes >
+           collector->config->memory_budget_bytes;
+}
+
+size_t tasklog_collector_accept(struct tasklog_collector *collector,
+                                const struct tasklog_line *lines, size_t count)
+{
+    size_t taken = 0;
+
+    pthread_mutex_lock(&collector->lock);
+    struct tasklog_now now = collector_now(collector);
+    bool was_empty = !collector->queue.first;
+    for (; taken < count; taken++) {
+        bool tight = budget_is_used_up(collector);
+        /* Waiting helps as long as there are results that the database may yet take. */
+        if (tight && (collector->queue.first || collector->writing_count > 0))
+            break;
+        if (tasklog_table_accept(collector->table, &lines[taken], now, tight, &collector->queue) <
+            0)
+            break;
+    }
+    if (was_empty && collector->queue.first)
+        pthread_cond_signal(&collector->work);
+    if (tasklog_table_due_ms(collector->table, shows_live(collector)) < collector->timer_wake_ms)
+        pthread_cond_signal(&collector->due);
+    pthread_mutex_unlock(&collector->lock);
+    return taken;
+}
+
+/* A tag as it can be shown: cut, and without control characters. */
+static void show_tag(const char *tag, size_t tag_bytes, char shown[TAG_SHOWN_BYTES + 1])
+{
+    size_t bytes = tag_bytes < TAG_SHOWN_BYTES ? tag_bytes : TAG_SHOWN_BYTES;
+
+    for (size_t i = 0; i < bytes; i++)
+        shown[i] = (unsigned char)tag[i] < ' ' || tag[i] == 0x7F ? '?' : tag[i];
+    shown[bytes] = '\0';
+}
+
+void tasklog_collector_reject(struct tasklog_collector *collector, const char *tag,
+                              size_t tag_bytes, const char *why)
+{
+    char shown[TAG_SHOWN_BYTES + 1];
+    uint64_t held = 0;
+
+    pthread_mutex_lock(&collector->lock);
+    collector->not_task++;
+    bool say = rate_allows(&collector->reject_rate, REJECTS_PER_MINUTE,
+                           collector_now(collector).mono_ms, &held);
+    pthread_mutex_unlock(&collector->lock);
+    if (!say)
+        return;
+    show_tag(tag, tag_bytes, shown);
+    if (held > 0)
+        collector_say(collector, LOG_WARNING,
+                      "the message with tag \"%s\" is not a task's line: %s (a tag must be "
+                      "\"kind[task-id]:\"); dropped, and %llu more like it before",
+                      shown, why, (unsigned long long)held);
+    else
+        collector_say(collector, LOG_WARNING,
+                      "the message with tag \"%s\" is not a task's line: %s (a tag must be "
+                      "\"kind[task-id]:\"); dropped",
+                      shown, why);
+}
+
+void tasklog_collector_count(struct tasklog_collector *collector,
+                             struct tasklog_counters *ret_counters)
+{
+    pthread_mutex_lock(&collector->lock);
+    const struct tasklog_table_counters *table = tasklog_table_counters(collector->table);
+    *ret_counters = (struct tasklog_counters){
+        .lines = table->lines,
+        .altered = table->altered,
+        .late = table->late,
+        .below_level = table->below_level,
+        .not_task = collector->not_task,
+        .control = table->control,
+        .control_unreadable = table->control_unreadable,
+        .missing = table->missing,
+        .tasks_started = table->tasks_started,
+        .ended_marker = table->ended_marker,
+        .ended_idle = table->ended_idle,
+        .ended_max_runtime = table->ended_max_runtime,
+        .ended_restarted = table->ended_restarted,
+        .rows_stored = collector->rows_stored,
+        .rows_live = collector->rows_live,
+        .rows_refused = collector->rows_refused,
+        .rows_lost = collector->rows_lost,
+        .batches = collector->batches,
+        .retries = collector->retries,
+        .open_tasks = tasklog_table_open_count(collector->table),
+        .waiting_rows = collector->queue.count + collector->writing_count,
+        .memory_bytes = tasklog_table_memory(collector->table) + collector->queue.memory_bytes +
+                        collector->writing_bytes,
+    };
+    pthread_mutex_unlock(&collector->lock);
+}
+
+/* ---- life ---- */
+
+static int init_conditions(struct tasklog_collector *collector)
+{
+    pthread_condattr_t monotonic;
+    int r = pthread_condattr_init(&monotonic);
+
+    if (r != 0)
+        return -r;
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&collector->work, &monotonic);
+    pthread_cond_init(&collector->due, &monotonic);
+    pthread_cond_init(&collector->done, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return 0;
+}
+
+int tasklog_collector_new(struct tasklog_config *config, const struct tasklog_hooks *hooks,
+                          char *error, struct tasklog_collector **ret_collector)
+{
+    struct tasklog_collector *collector = calloc(1, sizeof(*collector));
+    uint8_t seed[16];
+    int r = -ENOMEM;
+
+    if (!collector)
+        goto failed;
+    collector->hooks = *hooks;
+    collector->timer_wake_ms = INT64_MAX;
+    if (getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
+        r = -errno;
+        goto failed;
+    }
+    r = tasklog_table_new(&config->rules, seed, &collector->table);
+    if (r < 0)
+        goto failed;
+    r = tasklog_store_new(&config->target, &collector->hooks.clock, error, TASKLOG_ERROR_BYTES,
+                          &collector->store);
+    if (r < 0)
+        goto failed;
+    r = init_conditions(collector);
+    if (r < 0)
+        goto failed;
+    pthread_mutex_init(&collector->lock, NULL);
+    collector->config = config;
+    *ret_collector = collector;
+    return 0;
+
+failed:
+    if (r != -EINVAL)
+        snprintf(error, TASKLOG_ERROR_BYTES, "%s", strerror(-r));
+    if (collector) {
+        tasklog_store_free(collector->store);
+        tasklog_table_free(collector->table);
+        free(collector);
+    }
+    return r;
+}
+
+/* Our threads take no signals: those are for the front's own. */
+static int start_threads(struct tasklog_collector *collector)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int r = pthread_create(&collector->writer, NULL, collector_writer, collector);
+    if (r == 0) {
+        r = pthread_create(&collector->timer, NULL, collector_timer, collector);
+        if (r != 0) {
+            pthread_mutex_lock(&collector->lock);
+            collector->stopping = true;
+            pthread_cond_signal(&collector->work);
+            pthread_mutex_unlock(&collector->lock);
+            tasklog_store_interrupt(collector->store);
+            pthread_join(collector->writer, NULL);
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -r;
+}
+
+int tasklog_collector_start(struct tasklog_collector *collector)
+{
+    int r = start_threads(collector);
+
+    if (r == 0)
+        collector->started = true;
+    return r;
+}
+
+void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
+{
+    if (!collector->started)
+        return;
+    collector->started = false;
+
+    pthread_mutex_lock(&collector->lock);
+    struct tasklog_now now = collector_now(collector);
+    tasklog_table_drain(collector->table, now, &collector->queue);
+    collector->stop_at_ms = now.mono_ms + timeout_ms;
+    collector->stopping = true;
+    pthread_cond_signal(&collector->work);
+    pthread_cond_signal(&collector->due);
+    while (!collector->writer_ended && collector_now(collector).mono_ms < collector->stop_at_ms)
+        collector_wait(collector, &collector->done, collector->stop_at_ms);
+    if (!collector->writer_ended)
+        tasklog_store_interrupt(collector->store);
+    pthread_mutex_unlock(&collector->lock);
+
+    pthread_join(collector->writer, NULL);
+    pthread_join(collector->timer, NULL);
+    collector->rows_lost = collector->queue.count;
+    if (collector->rows_lost > 0)
+        collector_say(collector, LOG_ERR,
+                      "stopped with %llu result%s that the database did not take in time: dropped",
+                      (unsigned long long)collector->rows_lost,
+                      collector->rows_lost == 1 ? "" : "s");
+    tasklog_results_clear(&collector->queue);
+}
+
+void tasklog_collector_free(struct tasklog_collector *collector)
+{
+    if (!collector)
+        return;
+    tasklog_collector_stop(collector, 0);
+    tasklog_results_clear(&collector->queue);
+    tasklog_store_free(collector->store);
+    tasklog_table_free(collector->table);
+    pthread_cond_destroy(&collector->work);
+    pthread_cond_destroy(&collector->due);
+    pthread_cond_destroy(&collector->done);
+    pthread_mutex_destroy(&collector->lock);
+    tasklog_config_free(collector->config);
+    free(collector);
+}

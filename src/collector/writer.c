@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The writer thread: takes results from the queue, a batch at a time, and does not let go of one
+ * before the database has it or refuses it for good.
+ *
+ * Concurrency: only this thread uses the store. It holds the collector's lock to take and to return
+ * results, never while it talks to the database, builds rows or says something.
+ */
+#include <errno.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "row.h"
+#include "state.h"
+
+enum {
+    BATCH_ROWS_MAX = 256,
+    BATCH_BYTES_MAX = 8 << 20,
+    CALL_TIMEOUT_MS = 30000, /* of one call of the store */
+    CALL_TIMEOUT_MIN_MS = 100,
+    RETRY_FIRST_MS = 100,
+    RETRY_MOST_MS = 5000,
+    RETRY_WRONG_MS = 30000, /* a target that is wrong waits for somebody to mend it */
+    RETRY_STOPPING_MS = 200,
+    REFUSALS_PER_MINUTE = 10,
+};
+
+struct writer {
+    struct tasklog_collector *collector;
+    struct row_batch rows;
+    struct tasklog_result *results[BATCH_ROWS_MAX];
+    struct tasklog_outcome outcomes[BATCH_ROWS_MAX];
+    size_t count; /* of results */
+    bool ready;   /* the target was found right */
+    int trouble;  /* what the last call ended with, 0 = well */
+    int64_t trouble_since_ms;
+    int64_t delay_ms;
+    uint32_t jitter;
+    struct rate refusals;
+};
+
+static void take_batch(struct writer *writer)
+{
+    struct tasklog_collector *collector = writer->collector;
+    size_t bytes = 0;
+
+    while (writer->count < BATCH_ROWS_MAX && bytes < BATCH_BYTES_MAX && collector->queue.first) {
+        struct tasklog_result *result = tasklog_results_pop(&collector->queue);
+        bytes += tasklog_result_memory(result);
+        writer->results[writer->count++] = result;
+    }
+    collector->writing_count = writer->count;
+    collector->writing_bytes = bytes;
+}
+
+/* Puts back what is still to be written, in its order. Frees nothing. */
+static void return_batch(struct writer *writer)
+{
+    struct tasklog_collector *collector = writer->collector;
+
+    while (writer->count > 0) {
+        struct tasklog_result *result = writer->results[--writer->count];
+        if (result)
+            tasklog_results_unpop(&collector->queue, result);
+    }
+    collector->writing_count = collector->writing_bytes = 0;
+}
+
+static int call_timeout_ms(const struct writer *writer)
+{
+    struct tasklog_collector *collector = writer->collector;
+    int64_t left_ms = CALL_TIMEOUT_MS;
+
+    pthread_mutex_lock(&collector->lock);
+    if (collector->stopping)
+        left_ms = collector->stop_at_ms - collector_now(collector).mono_ms;
+    pthread_mutex_unlock(&collector->lock);
+    if (left_ms > CALL_TIMEOUT_MS)
+        return CALL_TIMEOUT_MS;
+    return left_ms < CALL_TIMEOUT_MIN_MS ? CALL_TIMEOUT_MIN_MS : (int)left_ms;
+}
+
+/* Writes as many of the batch's results as there is memory for rows. */
+static int write_batch(struct writer *writer)
+{
+    struct tasklog_collector *collector = writer->collector;
+    int64_t now_us = collector_now(collector).wall_us;
+
+    if (writer->count == 0)
+        return tasklog_store_open(collector->store, call_timeout_ms(writer));
+    for (size_t i = 0; i < writer->count; i++)
+        if (row_batch_add(&writer->rows, collector->config, writer->results[i], now_us) < 0)
+            break;
+    if (writer->rows.count == 0)
+        return -ENOMEM;
+    return tasklog_store_write(collector->store, writer->rows.rows, writer->rows.count,
+                               call_timeout_ms(writer), writer->outcomes);
+}
+
+static void say_refused(struct writer *writer, const struct tasklog_report *report,
+                        const struct tasklog_outcome *outcome)
+{
+    struct tasklog_collector *collector = writer->collector;
+    int64_t now_ms = collector_now(collector).mono_ms;
+    uint64_t held;
+
+    if (!rate_allows(&writer->refusals, REFUSALS_PER_MINUTE, now_ms, &held))
+        return;
+    if (held > 0)
+        collector_say(collector, LOG_ERR, "%llu more results were refused",
+                      (unsigned long long)held);
+    collector_say(collector, LOG_ERR,
+                  "the result of task \"%s\" of kind \"%s\" is refused for good: %s%s%s%s; "
+                  "its log of %lld line%s is dropped",
+                  report->task_id, report->kind, outcome->reason,
+                  outcome->sqlstate[0] ? " (SQLSTATE " : "", outcome->sqlstate,
+                  outcome->sqlstate[0] ? ")" : "", (long long)report->lines,
+                  report->lines == 1 ? "" : "s");
+}
+
+/* What became of the rows that were written: keeps those in the batch that have to be tried again.
+ * Returns true if there are such. */
+static bool settle(struct writer *writer)
+{
+    struct tasklog_collector *collector = writer->collector;
+    uint64_t stored = 0, live = 0, refused = 0;
+    bool later = writer->rows.count < writer->count;
+
+    for (size_t i = 0; i < writer->rows.count; i++) {
+        struct tasklog_report report;
+        tasklog_result_view(writer->results[i], &report);
+        bool is_live = report.type == TASKLOG_RESULT_LIVE;
+        if (writer->outcomes[i].verdict == TASKLOG_LATER) {
+            later = true;
+            continue;
+        }
+        if (writer->outcomes[i].verdict == TASKLOG_KEPT) {
+            *(is_live ? &live : &stored) += 1;
+        } else if (!is_live) { /* a live row's refusal is told when the task ends */
+            refused++;
+            say_refused(writer, &report, &writer->outcomes[i]);
+        }
+        tasklog_result_free(writer->results[i]);
+        writer->results[i] = NULL;
+    }
+    pthread_mutex_lock(&collector->lock);
+    collector->rows_stored += stored;
+    collector->rows_live += live;
+    collector->rows_refused += refused;
+    collector->batches++;
+    pthread_mutex_unlock(&collector->lock);
+    return later;
+}
+
+/* ---- trouble ---- */
+
+static void say_trouble(struct writer *writer, int trouble)
+{
+    struct tasklog_collector *collector = writer->collector;
+
+    if (writer->trouble == trouble)
+        return; /* it has been said */
+    if (trouble == -EINVAL)
+        collector_say(collector, LOG_ERR,
+                      "%s; the results wait until this is mended, checking again every %d s",
+                      tasklog_store_message(collector->store), RETRY_WRONG_MS / 1000);
+    else if (trouble == -ENOMEM)
+        collector_say(collector, LOG_ERR, "out of memory; retrying");
+    else if (trouble == -EBUSY)
+        collector_say(collector, LOG_WARNING, "rows are locked by others in %s; retrying",
+                      tasklog_store_name(collector->store));
+    else if (trouble != -ECANCELED)
+        collector_say(collector, LOG_WARNING, "%s does not take results: %s; retrying",
+                      tasklog_store_name(collector->store),
+                      tasklog_store_message(collector->store));
+}
+
+static void say_well(struct writer *writer)
+{
+    struct tasklog_collector *collector = writer->collector;
+    int64_t now_ms = collector_now(collector).mono_ms;
+
+    if (writer->trouble < 0)
+        collector_say(collector, LOG_NOTICE, "%s takes results again, after %lld s",
+                      tasklog_store_name(collector->store),
+                      (long long)(now_ms - writer->trouble_since_ms) / 1000);
+    else if (!writer->ready)
+        collector_say(collector, LOG_INFO, "writing to table \"%s\" of %s",
+                      collector->config->table, tasklog_store_name(collector->store));
+    writer->ready = true;
+}
+
+/* Up to a fifth more or less, so that many writers do not come back at the same moment. */
+static int64_t with_jitter(struct writer *writer, int64_t delay_ms)
+{
+    writer->jitter = writer->jitter * 1664525u + 1013904223u;
+    int64_t fifth = delay_ms / 5;
+    return delay_ms - fifth + (int64_t)(writer->jitter >> 8) % (2 * fifth + 1);
+}
+
+static int64_t next_delay_ms(struct writer *writer, int trouble)
+{
+    if (trouble == -EINVAL)
+        return RETRY_WRONG_MS;
+    if (writer->trouble != trouble || writer->delay_ms == 0)
+        writer->delay_ms = RETRY_FIRST_MS;
+    else if (writer->delay_ms < RETRY_MOST_MS)
+        writer->delay_ms *= 2;
+    return with_jitter(writer, writer->delay_ms);
+}
+
+/* Waits before the next try; the lock is held. */
+static void wait_for_retry(struct writer *writer, int64_t delay_ms)
+{
+    struct tasklog_collector *collector = writer->collector;
+    int64_t until_ms = collector_now(collector).mono_ms + delay_ms;
+
+    while (!collector->stopping && collector_now(collector).mono_ms < until_ms)
+        collector_wait(collector, &collector->work, until_ms);
+    if (collector->stopping)
+        collector_wait(collector, &collector->work,
+                       collector_now(collector).mono_ms + RETRY_STOPPING_MS);
+}
+
+/* One round, the lock not held: writes what there is, or checks the target. Returns how long to wait
+ * before the next one, 0 = not at all. */
+static int64_t work(struct writer *writer)
+{
+    struct tasklog_collector *collector = writer->collector;
+    int r = write_batch(writer);
+    int64_t delay_ms = 0;
+
+    if (r == 0 && writer->count > 0 && settle(writer))
+        r = -EBUSY;
+    row_batch_clear(&writer->rows);
+    if (r < 0) {
+        say_trouble(writer, r);
+        if (writer->trouble == 0)
+            writer->trouble_since_ms = collector_now(collector).mono_ms;
+        delay_ms = next_delay_ms(writer, r);
+    } else {
+        say_well(writer);
+    }
+    writer->trouble = r;
+
+    pthread_mutex_lock(&collector->lock);
+    return_batch(writer);
+    collector->retries += r < 0;
+    bool away = r < 0 && r != -EBUSY;
+    if (collector->away != away)
+        pthread_cond_signal(&collector->due); /* live rows are shown again, or no more */
+    collector->away = away;
+    pthread_mutex_unlock(&collector->lock);
+    return delay_ms;
+}
+
+/* Time to go: nothing is left to write, or a stop cannot wait any longer. The lock is held. */
+static bool is_over(const struct writer *writer)
+{
+    const struct tasklog_collector *collector = writer->collector;
+
+    if (!collector->stopping)
+        return false;
+    return !collector->queue.first || writer->trouble == -EINVAL || writer->trouble == -ECANCELED ||
+           collector_now(collector).mono_ms >= collector->stop_at_ms;
+}
+
+void *collector_writer(void *argument)
+{
+    struct tasklog_collector *collector = argument;
+    struct writer writer = {.collector = collector,
+                            .jitter = (uint32_t)collector_now(collector).wall_us};
+
+    pthread_mutex_lock(&collector->lock);
+    for (;;) {
+        while (!collector->stopping && !collector->queue.first && writer.ready)
+            collector_wait(collector, &collector->work, INT64_MAX);
+        if (is_over(&writer))
+            break;
+        take_batch(&writer);
+        pthread_mutex_unlock(&collector->lock);
+        int64_t delay_ms = work(&writer);
+        pthread_mutex_lock(&collector->lock);
+        if (delay_ms > 0)
+            wait_for_retry(&writer, delay_ms);
+    }
+    collector->writer_ended = true;
+    pthread_cond_signal(&collector->done);
+    pthread_mutex_unlock(&collector->lock);
+    row_batch_done(&writer.rows);
+    return NULL;
+}

@@ -1,0 +1,650 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * omtasklog: rsyslog's door. Entry points, parameters, statistics, and nothing else: what a message
+ * becomes is the collector's business.
+ *
+ * Concurrency: an action (instanceData) has one collector, which locks for itself; workers
+ * (wrkrInstanceData) come and go with rsyslog's threads and share nothing. commitTransaction runs in
+ * any number of them at once. It only hands lines over and always succeeds: rsyslog's ways of
+ * retrying lose, double or reorder messages. Threads are started in activateCnf, after the fork and the
+ * drop of privileges, and end in freeInstance; `rsyslogd -N1` gets to neither.
+ */
+#include "config.h"
+#include "rsyslog.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "conf.h"
+#include "syslogd-types.h"
+#include "template.h"
+#include "module-template.h"
+#include "errmsg.h"
+#include "glbl.h"
+#include "rsconf.h"
+#include "statsobj.h"
+
+#include "tasklog/collector.h"
+#include "tasklog/tag.h"
+
+MODULE_TYPE_OUTPUT;
+MODULE_TYPE_NOKEEP;
+MODULE_CNFNAME("omtasklog")
+
+DEF_OMOD_STATIC_DATA;
+DEFobjCurrIf(glbl);
+DEFobjCurrIf(statsobj);
+
+enum {
+    STOP_TIMEOUT_MS = 5000, /* how long a stop waits for the database, an action */
+    RETRY_NS = 5000000,     /* how soon lines are offered again when memory is used up */
+    NAME_BYTES = 128,
+};
+
+/* The strings that an action gets of each message, in this order; the last three only if asked for. */
+enum template_use { USE_META, USE_TEXT, USE_LINE, USE_TASK, USE_KIND, USE_COUNT };
+
+#define META_TEMPLATE " TasklogMeta"
+#define TEXT_TEMPLATE " TasklogText"
+static uchar meta_format[] =
+    "\"%syslogseverity% %protocol-version% %timereported:::date-unixtimestamp% "
+    "%timereported:::date-subseconds% %hostname% %syslogtag%\"";
+static uchar text_format[] = "\"%msg%\"";
+
+typedef struct _instanceData {
+    struct _instanceData *next;          /* in the list of all actions */
+    char name[NAME_BYTES];               /* for people */
+    struct tasklog_config *config;       /* until the collector owns it */
+    struct tasklog_collector *collector; /* from activateCnf on */
+    unsigned template_count;
+    int place[USE_COUNT]; /* of each use among the action's templates; -1 = not asked for */
+    statsobj_t *stats;
+    struct tasklog_counters counters; /* as rsyslog last read them */
+} instanceData;
+
+typedef struct wrkrInstanceData {
+    instanceData *pData;
+    struct tasklog_line *lines;
+    size_t line_size;
+    char *joined; /* tag and text of a message whose tag had been cut */
+    size_t joined_bytes;
+} wrkrInstanceData_t;
+
+/* Host-required state: modules are told to start all their actions at once. Main thread only. */
+static instanceData *instances;
+
+/* Names as users see them; the collector's config knows what each takes, and templates are rsyslog's. */
+static struct cnfparamdescr parameter_descriptions[] = {
+    {"database", eCmdHdlrString, 0},     {"table", eCmdHdlrString, 0},
+    {"key", eCmdHdlrArray, 0},           {"columns", eCmdHdlrArray, 0},
+    {"mode", eCmdHdlrString, 0},         {"level", eCmdHdlrString, 0},
+    {"marker", eCmdHdlrString, 0},       {"template", eCmdHdlrString, 0},
+    {"showlevel", eCmdHdlrString, 0},    {"tasktemplate", eCmdHdlrString, 0},
+    {"kindtemplate", eCmdHdlrString, 0}, {"idletimeout", eCmdHdlrString, 0},
+    {"maxruntime", eCmdHdlrString, 0},   {"latewindow", eCmdHdlrString, 0},
+    {"liveinterval", eCmdHdlrString, 0}, {"livebytes", eCmdHdlrString, 0},
+    {"taskmaxbytes", eCmdHdlrString, 0}, {"memorybudget", eCmdHdlrString, 0},
+};
+static struct cnfparamblk parameter_block = {CNFPARAMBLK_VERSION,
+                                             sizeof(parameter_descriptions) /
+                                                 sizeof(parameter_descriptions[0]),
+                                             parameter_descriptions};
+
+struct modConfData_s {
+    rsconf_t *pConf;
+};
+
+/* ---- what the collector is lent ---- */
+
+static struct tasklog_now now(void *context)
+{
+    struct timespec mono, wall;
+
+    (void)context;
+    clock_gettime(CLOCK_MONOTONIC, &mono);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return (struct tasklog_now){
+        .mono_ms = (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000,
+        .wall_us = (int64_t)wall.tv_sec * 1000000 + wall.tv_nsec / 1000,
+    };
+}
+
+static void say(void *context, int severity, const char *text)
+{
+    const instanceData *pData = context;
+
+    LogMsg(0, NO_ERRCODE, severity, "omtasklog: action \"%s\": %s", pData->name, text);
+}
+
+/* ---- statistics ---- */
+
+static void read_counters(statsobj_t *stats, void *context)
+{
+    instanceData *pData = context;
+
+    (void)stats;
+    tasklog_collector_count(pData->collector, &pData->counters);
+}
+
+static rsRetVal add_counters(instanceData *pData)
+{
+    struct tasklog_counters *counters = &pData->counters;
+    const struct {
+        const char *name;
+        uint64_t *counter;
+    } all[] = {
+        {"lines", &counters->lines},
+        {"lines.altered", &counters->altered},
+        {"lines.late", &counters->late},
+        {"lines.below_level", &counters->below_level},
+        {"lines.not_task", &counters->not_task},
+        {"lines.missing", &counters->missing},
+        {"control", &counters->control},
+        {"control.unreadable", &counters->control_unreadable},
+        {"tasks.started", &counters->tasks_started},
+        {"tasks.marker", &counters->ended_marker},
+        {"tasks.idle", &counters->ended_idle},
+        {"tasks.max_runtime", &counters->ended_max_runtime},
+        {"tasks.restarted", &counters->ended_restarted},
+        {"tasks.open", &counters->open_tasks},
+        {"rows.stored", &counters->rows_stored},
+        {"rows.live", &counters->rows_live},
+        {"rows.refused", &counters->rows_refused},
+        {"rows.waiting", &counters->waiting_rows},
+        {"database.batches", &counters->batches},
+        {"database.retries", &counters->retries},
+        {"memory.bytes", &counters->memory_bytes},
+    };
+    DEFiRet;
+
+    CHKiRet(statsobj.Construct(&pData->stats));
+    CHKiRet(statsobj.SetName(pData->stats, (uchar *)pData->name));
+    CHKiRet(statsobj.SetOrigin(pData->stats, (uchar *)"omtasklog"));
+    CHKiRet(statsobj.SetReadNotifier(pData->stats, read_counters, pData));
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        CHKiRet(statsobj.AddCounter(pData->stats, (const uchar *)all[i].name, ctrType_IntCtr,
+                                    CTR_FLAG_NONE, all[i].counter));
+    CHKiRet(statsobj.ConstructFinalize(pData->stats));
+
+finalize_it:
+    RETiRet;
+}
+
+/* ---- life of an action ---- */
+
+static void forget_instance(const instanceData *pData)
+{
+    for (instanceData **at = &instances; *at; at = &(*at)->next) {
+        if (*at == pData) {
+            *at = pData->next;
+            return;
+        }
+    }
+}
+
+BEGINcreateInstance
+    CODESTARTcreateInstance
+ENDcreateInstance
+
+BEGINfreeInstance
+    CODESTARTfreeInstance
+    forget_instance(pData);
+    if (pData->stats)
+        statsobj.Destruct(&pData->stats);
+    if (pData->collector)
+        tasklog_collector_stop(pData->collector, STOP_TIMEOUT_MS);
+    tasklog_collector_free(pData->collector);
+    tasklog_config_free(pData->config);
+ENDfreeInstance
+
+BEGINcreateWrkrInstance
+    CODESTARTcreateWrkrInstance
+ENDcreateWrkrInstance
+
+/* rsyslog may have freed the action before. */
+BEGINfreeWrkrInstance
+    CODESTARTfreeWrkrInstance
+    free(pWrkrData->lines);
+    free(pWrkrData->joined);
+ENDfreeWrkrInstance
+
+BEGINdbgPrintInstInfo
+    CODESTARTdbgPrintInstInfo
+    dbgprintf("omtasklog: action \"%s\"\n", pData->name);
+ENDdbgPrintInstInfo
+
+BEGINisCompatibleWithFeature
+    CODESTARTisCompatibleWithFeature
+ENDisCompatibleWithFeature
+
+BEGINtryResume
+    CODESTARTtryResume
+    if (!pWrkrData->pData->collector)
+        iRet = RS_RET_SUSPENDED;
+ENDtryResume
+
+/* ---- configuration ---- */
+
+static rsRetVal set_parameter(instanceData *pData, const char *name, es_str_t *value)
+{
+    char error[TASKLOG_ERROR_BYTES];
+    char *text = es_str2cstr(value, NULL);
+    DEFiRet;
+
+    if (!text)
+        ABORT_FINALIZE(RS_RET_OUT_OF_MEMORY);
+    if (tasklog_config_set(pData->config, name, text, error) < 0) {
+        LogError(0, RS_RET_PARAM_ERROR, "omtasklog: action \"%s\": %s", pData->name, error);
+        iRet = RS_RET_PARAM_ERROR;
+    }
+
+finalize_it:
+    free(text);
+    RETiRet;
+}
+
+/* Is this one of the parameters that name a template, and what for? */
+static enum template_use template_use(const char *name)
+{
+    if (strcmp(name, "template") == 0)
+        return USE_LINE;
+    if (strcmp(name, "tasktemplate") == 0)
+        return USE_TASK;
+    if (strcmp(name, "kindtemplate") == 0)
+        return USE_KIND;
+    return USE_COUNT;
+}
+
+/* All parameters, so that all errors are seen at once. Template names go to `ret_templates`. */
+static rsRetVal set_parameters(instanceData *pData, struct cnfparamvals *values,
+                               char *ret_templates[USE_COUNT])
+{
+    DEFiRet;
+
+    for (unsigned i = 0; i < parameter_block.nParams; i++) {
+        const char *name = parameter_descriptions[i].name;
+        enum template_use use = template_use(name);
+        rsRetVal r = RS_RET_OK;
+        if (!values[i].bUsed)
+            continue;
+        if (use != USE_COUNT) {
+            ret_templates[use] = es_str2cstr(values[i].val.d.estr, NULL);
+        } else if (parameter_descriptions[i].type == eCmdHdlrArray) {
+            struct cnfarray *array = values[i].val.d.ar;
+            for (int j = 0; j < array->nmemb; j++)
+                if ((r = set_parameter(pData, name, array->arr[j])) != RS_RET_OK)
+                    iRet = r;
+        } else {
+            r = set_parameter(pData, name, values[i].val.d.estr);
+        }
+        if (r != RS_RET_OK)
+            iRet = r;
+    }
+    RETiRet;
+}
+
+/* The name that rsyslog's own parameter gives the action; it reads it after us. */
+static void name_instance(instanceData *pData, struct nvlst *list)
+{
+    es_str_t *key = es_newStrFromCStr("name", 4);
+    struct nvlst *entry = key ? nvlstFindName(list, key) : NULL;
+    char *name = entry ? es_str2cstr(entry->val.d.estr, NULL) : NULL;
+
+    snprintf(pData->name, sizeof(pData->name), "%s", name ? name : "omtasklog");
+    free(name);
+    if (key)
+        es_deleteStr(key);
+}
+
+static rsRetVal request_templates(instanceData *pData, omodStringRequest_t **request,
+                                  char *templates[USE_COUNT])
+{
+    unsigned count = 0;
+    DEFiRet;
+
+    for (int use = 0; use < USE_COUNT; use++)
+        pData->place[use] = templates[use] ? (int)count++ : -1;
+    pData->template_count = count;
+    CHKiRet(OMSRconstruct(request, (int)count));
+    for (int use = 0; use < USE_COUNT; use++) {
+        if (!templates[use])
+            continue;
+        char *name = strdup(templates[use]);
+        CHKmalloc(name);
+        CHKiRet(OMSRsetEntry(*request, pData->place[use], (uchar *)name, OMSR_NO_RQD_TPL_OPTS));
+    }
+
+finalize_it:
+    RETiRet;
+}
+
+BEGINnewActInst
+    struct cnfparamvals *values = NULL;
+    char *templates[USE_COUNT] = {NULL};
+    char error[TASKLOG_ERROR_BYTES];
+    CODESTARTnewActInst
+    CHKiRet(createInstance(&pData));
+    name_instance(pData, lst);
+    if (tasklog_config_new(&pData->config) < 0)
+        ABORT_FINALIZE(RS_RET_OUT_OF_MEMORY);
+    values = nvlstGetParams(lst, &parameter_block, NULL);
+    if (!values)
+        ABORT_FINALIZE(RS_RET_MISSING_CNFPARAMS);
+    CHKiRet(set_parameters(pData, values, templates));
+    if (tasklog_config_check(pData->config, error) < 0) {
+        LogError(0, RS_RET_PARAM_ERROR, "omtasklog: action \"%s\": %s", pData->name, error);
+        ABORT_FINALIZE(RS_RET_PARAM_ERROR);
+    }
+    CHKmalloc(templates[USE_META] = strdup(META_TEMPLATE));
+    CHKmalloc(templates[USE_TEXT] = strdup(TEXT_TEMPLATE));
+    CHKiRet(request_templates(pData, ppOMSR, templates));
+    pData->next = instances;
+    instances = pData;
+    CODE_STD_FINALIZERnewActInst
+    for (int use = 0; use < USE_COUNT; use++)
+        free(templates[use]);
+    if (values)
+        cnfparamvalsDestruct(values, &parameter_block);
+ENDnewActInst
+
+NO_LEGACY_CONF_parseSelectorAct
+
+BEGINbeginCnfLoad
+    CODESTARTbeginCnfLoad;
+    pModConf->pConf = pConf;
+ENDbeginCnfLoad
+
+BEGINendCnfLoad
+    CODESTARTendCnfLoad
+ENDendCnfLoad
+
+BEGINcheckCnf
+    CODESTARTcheckCnf
+ENDcheckCnf
+
+/* How rsyslog was told to show control characters. Its C style (`\n`) cannot be told from text. */
+static int escape_prefix(const rsconf_t *conf)
+{
+    rsconf_t *globals = (rsconf_t *)conf;
+
+    if (!glbl.GetParserEscapeControlCharactersOnReceive(globals) ||
+        glbl.GetParserEscapeControlCharactersCStyle(globals))
+        return -1;
+    return glbl.GetParserControlCharacterEscapePrefix(globals);
+}
+
+static rsRetVal start_instance(instanceData *pData, const rsconf_t *conf)
+{
+    const struct tasklog_hooks hooks = {.clock = {.now = now}, .say = say, .context = pData};
+    char error[TASKLOG_ERROR_BYTES];
+    int r;
+    DEFiRet;
+
+    tasklog_config_set_escape_prefix(pData->config, escape_prefix(conf));
+    r = tasklog_collector_new(pData->config, &hooks, error, &pData->collector);
+    if (r < 0) {
+        LogError(0, RS_RET_ERR, "omtasklog: action \"%s\" cannot start: %s", pData->name, error);
+        ABORT_FINALIZE(RS_RET_ERR);
+    }
+    pData->config = NULL; /* it is the collector's now */
+    r = tasklog_collector_start(pData->collector);
+    if (r < 0) {
+        LogError(-r, RS_RET_ERR, "omtasklog: action \"%s\" cannot start its threads", pData->name);
+        ABORT_FINALIZE(RS_RET_ERR);
+    }
+    CHKiRet(add_counters(pData));
+
+finalize_it:
+    RETiRet;
+}
+
+BEGINactivateCnf
+    CODESTARTactivateCnf
+    tzset();
+    for (instanceData *pData = instances; pData; pData = pData->next)
+        (void)start_instance(pData, pModConf->pConf); /* it has said what was wrong */
+ENDactivateCnf
+
+BEGINfreeCnf
+    CODESTARTfreeCnf
+ENDfreeCnf
+
+/* ---- messages ---- */
+
+/* One field of the meta template, ended by a blank; the rest stays in `at`. */
+static const char *next_field(const char **at, size_t *ret_bytes)
+{
+    const char *start = *at;
+    const char *end = strchr(start, ' ');
+
+    *ret_bytes = end ? (size_t)(end - start) : strlen(start);
+    *at = end ? end + 1 : start + *ret_bytes;
+    return start;
+}
+
+/* Digits behind the decimal point, as microseconds. */
+static int64_t read_fraction(const char *digits, size_t bytes)
+{
+    int64_t us = 0;
+
+    for (size_t i = 0; i < 6; i++)
+        us = us * 10 + (i < bytes && digits[i] >= '0' && digits[i] <= '9' ? digits[i] - '0' : 0);
+    return us;
+}
+
+/* Reads the meta template: severity, protocol, time, host; the tag and the text. */
+static void read_meta(const char *meta, size_t meta_bytes, struct tasklog_line *line,
+                      struct tasklog_message *message)
+{
+    const char *at = meta;
+    size_t bytes;
+
+    line->severity = atoi(next_field(&at, &bytes));
+    message->is_rfc5424 = next_field(&at, &bytes)[0] == '1';
+    int64_t seconds = strtoll(next_field(&at, &bytes), NULL, 10);
+    const char *fraction = next_field(&at, &bytes);
+    line->time_us = seconds * 1000000 + read_fraction(fraction, bytes);
+    line->host = next_field(&at, &line->host_bytes);
+    message->tag = at;
+    message->tag_bytes = (size_t)(meta + meta_bytes - at);
+}
+
+static char *joined_buffer(wrkrInstanceData_t *pWrkrData, size_t bytes)
+{
+    if (bytes > pWrkrData->joined_bytes) {
+        char *joined = realloc(pWrkrData->joined, bytes);
+        if (!joined)
+            return NULL;
+        pWrkrData->joined = joined;
+        pWrkrData->joined_bytes = bytes;
+    }
+    return pWrkrData->joined;
+}
+
+/* Kind and id from the user's templates, where there are such. Returns what is wrong with them. */
+static const char *apply_templates(const instanceData *pData, const actWrkrIParams_t *params,
+                                   struct tasklog_line *line)
+{
+    if (pData->place[USE_KIND] >= 0) {
+        line->kind = (const char *)params[pData->place[USE_KIND]].param;
+        line->kind_bytes = params[pData->place[USE_KIND]].lenStr;
+        if (!tasklog_kind_is_valid(line->kind, line->kind_bytes))
+            return "the kind that kindTemplate makes is not 1 to 48 characters of A-Z a-z 0-9 _ . "
+                   "-";
+    }
+    if (pData->place[USE_TASK] >= 0) {
+        line->id = (const char *)params[pData->place[USE_TASK]].param;
+        line->id_bytes = params[pData->place[USE_TASK]].lenStr;
+        if (!tasklog_id_is_valid(line->id, line->id_bytes))
+            return "the task id that taskTemplate makes is not 1 to 255 bytes of text without "
+                   "\"]\"";
+    }
+    if (pData->place[USE_LINE] >= 0) {
+        line->formatted = (const char *)params[pData->place[USE_LINE]].param;
+        line->formatted_bytes = params[pData->place[USE_LINE]].lenStr;
+    }
+    return NULL;
+}
+
+/* The tag's part in finding kind and id: all of it, unless templates say so. */
+static const char *apply_tag(wrkrInstanceData_t *pWrkrData, const struct tasklog_message *message,
+                             struct tasklog_line *line)
+{
+    const instanceData *pData = pWrkrData->pData;
+    struct tasklog_tag tag;
+    char *joined = NULL;
+
+    if (tasklog_message_is_split(message)) {
+        joined = joined_buffer(pWrkrData, message->tag_bytes + message->text_bytes);
+        if (!joined)
+            return "out of memory";
+    }
+    const char *why = tasklog_message_parse(message, joined, &tag, &line->text, &line->text_bytes);
+    if (!why) {
+        line->kind = tag.kind;
+        line->kind_bytes = tag.kind_bytes;
+        line->id = tag.id;
+        line->id_bytes = tag.id_bytes;
+        return NULL;
+    }
+    if (pData->place[USE_TASK] < 0)
+        return why;
+    /* The id comes from elsewhere, so the tag needs no brackets. */
+    tasklog_message_text(message, &line->text, &line->text_bytes);
+    line->kind = message->tag;
+    line->kind_bytes = tasklog_kind_span(message->tag, message->tag_bytes);
+    if (pData->place[USE_KIND] < 0 && !tasklog_kind_is_valid(line->kind, line->kind_bytes))
+        return "the tag does not begin with a kind of 1 to 48 characters of A-Z a-z 0-9 _ . -";
+    return NULL;
+}
+
+/* Fills a line in from one message's strings. False if it is not a task's: that has been counted. */
+static bool read_message(wrkrInstanceData_t *pWrkrData, const actWrkrIParams_t *params,
+                         struct tasklog_line *ret_line)
+{
+    const instanceData *pData = pWrkrData->pData;
+    const actWrkrIParams_t *text = &params[pData->place[USE_TEXT]];
+    const actWrkrIParams_t *meta = &params[pData->place[USE_META]];
+    struct tasklog_message message = {.text = (const char *)text->param,
+                                      .text_bytes = text->lenStr};
+    struct tasklog_line line = {0};
+
+    read_meta((const char *)meta->param, meta->lenStr, &line, &message);
+    const char *why = apply_tag(pWrkrData, &message, &line);
+    if (!why)
+        why = apply_templates(pData, params, &line);
+    if (why) {
+        tasklog_collector_reject(pData->collector, message.tag, message.tag_bytes, why);
+        return false;
+    }
+    *ret_line = line;
+    return true;
+}
+
+/* Hands lines over. When memory is used up by results that the database does not take, it waits here,
+ * holding nothing, and rsyslog may end the thread. */
+static void hand_over(wrkrInstanceData_t *pWrkrData, size_t count)
+{
+    const struct timespec pause = {.tv_nsec = RETRY_NS};
+    const struct tasklog_line *lines = pWrkrData->lines;
+    int state;
+
+    for (;;) {
+        size_t taken = tasklog_collector_accept(pWrkrData->pData->collector, lines, count);
+        lines += taken;
+        count -= taken;
+        if (count == 0)
+            return;
+        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+        nanosleep(&pause, NULL);
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    }
+}
+
+static bool make_room(wrkrInstanceData_t *pWrkrData, size_t count)
+{
+    if (count <= pWrkrData->line_size)
+        return true;
+    struct tasklog_line *lines = realloc(pWrkrData->lines, count * sizeof(*lines));
+    if (!lines)
+        return false;
+    pWrkrData->lines = lines;
+    pWrkrData->line_size = count;
+    return true;
+}
+
+static bool lies_in_joined(const wrkrInstanceData_t *pWrkrData, const struct tasklog_line *line)
+{
+    return pWrkrData->joined && line->text >= pWrkrData->joined &&
+           line->text <= pWrkrData->joined + pWrkrData->joined_bytes;
+}
+
+/* A whole batch. The joined buffer holds one message at a time, so a line in it goes at once. */
+static void take_messages(wrkrInstanceData_t *pWrkrData, const actWrkrIParams_t *params,
+                          unsigned count)
+{
+    const instanceData *pData = pWrkrData->pData;
+    size_t filled = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct tasklog_line *line = &pWrkrData->lines[filled];
+        if (!read_message(pWrkrData, &params[(size_t)i * pData->template_count], line))
+            continue;
+        filled++;
+        if (lies_in_joined(pWrkrData, line)) {
+            hand_over(pWrkrData, filled);
+            filled = 0;
+        }
+    }
+    if (filled > 0)
+        hand_over(pWrkrData, filled);
+}
+
+BEGINbeginTransaction
+    CODESTARTbeginTransaction;
+ENDbeginTransaction
+
+BEGINcommitTransaction
+    int state;
+    CODESTARTcommitTransaction
+    if (!pWrkrData->pData->collector || !make_room(pWrkrData, nParams))
+        ABORT_FINALIZE(RS_RET_SUSPENDED);
+    /* A thread that is cancelled in here must not leave a lock behind. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    take_messages(pWrkrData, pParams, nParams);
+    pthread_setcancelstate(state, NULL);
+
+finalize_it:
+ENDcommitTransaction
+
+/* ---- the module ---- */
+
+BEGINmodExit
+    CODESTARTmodExit
+    objRelease(glbl, CORE_COMPONENT);
+    objRelease(statsobj, CORE_COMPONENT);
+ENDmodExit
+
+BEGINqueryEtryPt
+    CODESTARTqueryEtryPt
+    CODEqueryEtryPt_STD_OMODTX_QUERIES
+    CODEqueryEtryPt_STD_OMOD8_QUERIES
+    CODEqueryEtryPt_STD_CONF2_QUERIES
+    CODEqueryEtryPt_STD_CONF2_OMOD_QUERIES
+ENDqueryEtryPt
+
+BEGINmodInit()
+    uchar *format;
+    CODESTARTmodInit
+    *ipIFVersProvided = CURR_MOD_IF_VERSION;
+    CODEmodInit_QueryRegCFSLineHdlr CHKiRet(objUse(glbl, CORE_COMPONENT));
+    CHKiRet(objUse(statsobj, CORE_COMPONENT));
+    format = meta_format;
+    tplAddLine(ourConf, META_TEMPLATE, &format);
+    format = text_format;
+    tplAddLine(ourConf, TEXT_TEMPLATE, &format);
+ENDmodInit

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Builds the text of statements. Every name passes through the quoting of the database's own library
+ * and no value ever comes near: this file sees only the target.
+ *
+ * In PostgreSQL no parameter is cast. The server infers each one's type from the column, and what
+ * does not fit is then refused; a cast to varchar(n) would cut it silently.
+ */
+#include "sql.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct builder {
+    const struct sql_dialect *dialect;
+    const struct tasklog_target *target;
+    const struct tasklog_store *store;
+    FILE *out;
+    int r; /* the first failure */
+};
+
+static void print_name(struct builder *b, const char *name)
+{
+    int r = b->dialect->print_name(b->dialect->context, b->out, name);
+
+    if (b->r == 0)
+        b->r = r;
+}
+
+static void print_parameter(struct builder *b, size_t index)
+{
+    fprintf(b->out, "%s%zu", b->dialect->mark, index + 1);
+}
+
+/* The written columns and then the keys, as they are numbered. */
+static const struct tasklog_column *column_at(const struct builder *b, size_t index)
+{
+    const struct tasklog_target *target = b->target;
+
+    return index < target->column_count ? &target->columns[index]
+                                        : &target->keys[index - target->column_count];
+}
+
+/* left(coalesce("c", ''), $3) || coalesce($1, '') : at a fixed place, so that doing it twice changes nothing. */
+static void print_appended(struct builder *b, size_t index)
+{
+    size_t head_index = b->target->column_count + b->target->key_count;
+
+    fputs(b->dialect->head_open, b->out);
+    print_name(b, column_at(b, index)->name);
+    fputs(b->dialect->head_middle, b->out);
+    print_parameter(b, head_index);
+    fputs(") || coalesce(", b->out);
+    print_parameter(b, index);
+    fputs(", '')", b->out);
+}
+
+static void print_update(struct builder *b, bool append)
+{
+    size_t all = b->target->column_count + b->target->key_count;
+
+    fputs("UPDATE ", b->out);
+    b->r = b->r != 0 ? b->r : sql_print_table(b->dialect, b->store, b->out);
+    fputs(" SET ", b->out);
+    for (size_t i = 0; i < b->target->column_count; i++) {
+        fputs(i == 0 ? "" : ", ", b->out);
+        print_name(b, column_at(b, i)->name);
+        fputs(" = ", b->out);
+        if (append && column_at(b, i)->appends)
+            print_appended(b, i);
+        else
+            print_parameter(b, i);
+    }
+    for (size_t i = b->target->column_count; i < all; i++) {
+        fputs(i == b->target->column_count ? " WHERE " : " AND ", b->out);
+        print_name(b, column_at(b, i)->name);
+        fputs(" = ", b->out);
+        print_parameter(b, i);
+    }
+}
+
+static void print_insert(struct builder *b, const char *before, const char *after)
+{
+    size_t all = b->target->column_count + b->target->key_count;
+
+    fputs("INSERT INTO ", b->out);
+    b->r = b->r != 0 ? b->r : sql_print_table(b->dialect, b->store, b->out);
+    fputs(" (", b->out);
+    for (size_t i = 0; i < all; i++) {
+        fputs(i == 0 ? "" : ", ", b->out);
+        print_name(b, column_at(b, i)->name);
+    }
+    fprintf(b->out, ") %s", before);
+    for (size_t i = 0; i < all; i++) {
+        fputs(i == 0 ? "" : ", ", b->out);
+        print_parameter(b, i);
+    }
+    fputs(after, b->out);
+}
+
+static void print_upsert(struct builder *b, bool append)
+{
+    fputs("WITH u AS (", b->out);
+    print_update(b, append);
+    fputs(" RETURNING 1) ", b->out);
+    print_insert(b, "SELECT ", " WHERE NOT EXISTS (SELECT 1 FROM u)");
+}
+
+int sql_print_table(const struct sql_dialect *dialect, const struct tasklog_store *store, FILE *out)
+{
+    int r = 0;
+
+    if (store->schema != NULL) {
+        r = dialect->print_name(dialect->context, out, store->schema);
+        fputc('.', out);
+    }
+    return r != 0 ? r : dialect->print_name(dialect->context, out, store->table);
+}
+
+int sql_build(const struct sql_dialect *dialect, const struct tasklog_store *store,
+              enum sql_kind kind, char **ret_sql)
+{
+    struct builder b = {.dialect = dialect, .target = &store->target, .store = store};
+    char *text = NULL;
+    size_t bytes = 0;
+    bool complete;
+
+    b.out = open_memstream(&text, &bytes);
+    if (b.out == NULL)
+        return -ENOMEM;
+    switch (kind) {
+    case SQL_UPDATE:
+    case SQL_APPEND:
+        print_update(&b, kind == SQL_APPEND);
+        break;
+    case SQL_INSERT:
+        print_insert(&b, "VALUES (", ")");
+        break;
+    case SQL_UPSERT_UPDATE:
+    case SQL_UPSERT_APPEND:
+        print_upsert(&b, kind == SQL_UPSERT_APPEND);
+        break;
+    }
+    complete = !ferror(b.out);
+    if (fclose(b.out) != 0 || !complete)
+        b.r = -ENOMEM;
+    if (b.r != 0) {
+        free(text);
+        return b.r;
+    }
+    *ret_sql = text;
+    return 0;
+}

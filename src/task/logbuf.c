@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The log buffer; its picture stands in the header. */
+#include "logbuf.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text.h"
+
+enum { CHUNK_BYTES_MIN = 256, CHUNK_BYTES_MAX = 65536, CHUNKS_PER_CAP = 16, NOTE_BYTES_MAX = 128 };
+
+struct logbuf_chunk {
+    struct logbuf_chunk *next;
+    struct logbuf_chunk *prev;
+    size_t size_bytes; /* of data */
+    size_t used_bytes;
+    uint64_t message_count;
+    char data[];
+};
+
+static size_t chunk_memory(const struct logbuf_chunk *chunk)
+{
+    return sizeof(*chunk) + chunk->size_bytes;
+}
+
+/* Chunks double up to a limit that leaves enough of them under the cap for dropping to be fine. */
+static size_t chunk_size(const struct logbuf *log, size_t cap_bytes, size_t need_bytes)
+{
+    size_t text = log->head_bytes + log->tail_bytes;
+    size_t most = cap_bytes / CHUNKS_PER_CAP;
+    size_t size = text;
+
+    if (most > CHUNK_BYTES_MAX)
+        most = CHUNK_BYTES_MAX;
+    if (size > most)
+        size = most;
+    if (size < CHUNK_BYTES_MIN - sizeof(struct logbuf_chunk))
+        size = CHUNK_BYTES_MIN - sizeof(struct logbuf_chunk);
+    return size < need_bytes ? need_bytes : size;
+}
+
+static void list_push(struct logbuf_chunk **first, struct logbuf_chunk **last,
+                      struct logbuf_chunk *chunk)
+{
+    chunk->prev = *last;
+    chunk->next = NULL;
+    if (*last)
+        (*last)->next = chunk;
+    else
+        *first = chunk;
+    *last = chunk;
+}
+
+/* The cap is reached for the first time: what lies beyond its half becomes the tail. */
+static void split(struct logbuf *log, size_t cap_bytes)
+{
+    while (log->head_last && log->head_last != log->head_first &&
+           log->head_bytes > cap_bytes / 2) {
+        struct logbuf_chunk *chunk = log->head_last;
+        log->head_last = chunk->prev;
+        log->head_last->next = NULL;
+        log->head_bytes -= chunk->used_bytes;
+        chunk->prev = NULL;
+        chunk->next = log->tail_first;
+        if (log->tail_first)
+            log->tail_first->prev = chunk;
+        else
+            log->tail_last = chunk;
+        log->tail_first = chunk;
+        log->tail_bytes += chunk->used_bytes;
+    }
+}
+
+static void drop_oldest_of_tail(struct logbuf *log)
+{
+    struct logbuf_chunk *chunk = log->tail_first;
+
+    log->tail_first = chunk->next;
+    if (log->tail_first)
+        log->tail_first->prev = NULL;
+    else
+        log->tail_last = NULL;
+    log->tail_bytes -= chunk->used_bytes;
+    log->memory_bytes -= chunk_memory(chunk);
+    log->missing_messages += chunk->message_count;
+    log->missing_bytes += chunk->used_bytes;
+    free(chunk);
+}
+
+static struct logbuf_chunk *chunk_new(size_t size_bytes)
+{
+    struct logbuf_chunk *chunk = malloc(sizeof(*chunk) + size_bytes);
+
+    if (chunk) {
+        chunk->size_bytes = size_bytes;
+        chunk->used_bytes = 0;
+        chunk->message_count = 0;
+    }
+    return chunk;
+}
+
+static bool cap_reached(const struct logbuf *log, size_t cap_bytes, size_t need)
+{
+    return log->head_first && log->head_bytes + log->tail_bytes + need > cap_bytes;
+}
+
+/* The chunk that takes the next `need` bytes; a new one if there is not enough room. NULL for want of
+ * memory. Reaching the cap closes the head. */
+static struct logbuf_chunk *chunk_for(struct logbuf *log, size_t cap_bytes, size_t need)
+{
+    bool split_now = cap_reached(log, cap_bytes, need) && !log->has_tail;
+    bool in_tail = split_now || log->has_tail;
+    struct logbuf_chunk *chunk = in_tail ? log->tail_last : log->head_last;
+
+    if (chunk && chunk->size_bytes - chunk->used_bytes >= need)
+        return chunk;
+    chunk = chunk_new(chunk_size(log, cap_bytes, need));
+    if (!chunk)
+        return NULL;
+    if (split_now) {
+        split(log, cap_bytes);
+        log->has_tail = true;
+    }
+    if (in_tail)
+        list_push(&log->tail_first, &log->tail_last, chunk);
+    else
+        list_push(&log->head_first, &log->head_last, chunk);
+    log->memory_bytes += chunk_memory(chunk);
+    return chunk;
+}
+
+int logbuf_reserve(struct logbuf *log, size_t cap_bytes, size_t bytes)
+{
+    return chunk_for(log, cap_bytes, bytes) ? 0 : -ENOMEM;
+}
+
+int logbuf_append(struct logbuf *log, size_t cap_bytes, const struct logbuf_piece *pieces,
+                  size_t piece_count)
+{
+    bool first = log->head_bytes + log->tail_bytes == 0 && log->missing_messages == 0;
+    size_t need = first ? 0 : 1;
+
+    for (size_t i = 0; i < piece_count; i++)
+        need += pieces[i].bytes;
+    struct logbuf_chunk *chunk = chunk_for(log, cap_bytes, need);
+    if (!chunk)
+        return -ENOMEM;
+
+    if (!first)
+        chunk->data[chunk->used_bytes++] = '\n';
+    for (size_t i = 0; i < piece_count; i++) {
+        memcpy(chunk->data + chunk->used_bytes, pieces[i].data, pieces[i].bytes);
+        chunk->used_bytes += pieces[i].bytes;
+    }
+    chunk->message_count++;
+    *(log->has_tail ? &log->tail_bytes : &log->head_bytes) += need;
+
+    while (log->head_bytes + log->tail_bytes > cap_bytes && log->tail_first != log->tail_last)
+        drop_oldest_of_tail(log);
+    return 0;
+}
+
+static size_t note(const struct logbuf *log, char *buffer, size_t buffer_bytes)
+{
+    if (log->missing_messages == 0)
+        return 0;
+    return (size_t)snprintf(buffer, buffer_bytes, "\n[... %llu line%s (%llu bytes) missing here ...]",
+                            (unsigned long long)log->missing_messages,
+                            log->missing_messages == 1 ? "" : "s",
+                            (unsigned long long)log->missing_bytes);
+}
+
+size_t logbuf_bytes(const struct logbuf *log)
+{
+    char text[NOTE_BYTES_MAX];
+
+    return log->head_bytes + note(log, text, sizeof(text)) + log->tail_bytes;
+}
+
+static char *copy_list(const struct logbuf_chunk *chunk, char *buffer)
+{
+    for (; chunk; chunk = chunk->next) {
+        memcpy(buffer, chunk->data, chunk->used_bytes);
+        buffer += chunk->used_bytes;
+    }
+    return buffer;
+}
+
+void logbuf_copy(const struct logbuf *log, char *buffer)
+{
+    char text[NOTE_BYTES_MAX];
+    size_t bytes = note(log, text, sizeof(text));
+
+    buffer = copy_list(log->head_first, buffer);
+    memcpy(buffer, text, bytes);
+    copy_list(log->tail_first, buffer + bytes);
+}
+
+static size_t count_list(const struct logbuf_chunk *chunk)
+{
+    size_t count = 0;
+
+    for (; chunk; chunk = chunk->next)
+        count += text_char_count(chunk->data, chunk->used_bytes);
+    return count;
+}
+
+size_t logbuf_char_count(const struct logbuf *log)
+{
+    char text[NOTE_BYTES_MAX];
+
+    return count_list(log->head_first) + note(log, text, sizeof(text)) +
+           count_list(log->tail_first);
+}
+
+/* Fills the buffer from its end; returns where the copy starts. */
+static size_t copy_end_of_list(const struct logbuf_chunk *last, size_t room, char *buffer)
+{
+    for (; last && room > 0; last = last->prev) {
+        size_t bytes = last->used_bytes < room ? last->used_bytes : room;
+        room -= bytes;
+        memcpy(buffer + room, last->data + last->used_bytes - bytes, bytes);
+    }
+    return room;
+}
+
+size_t logbuf_copy_end(const struct logbuf *log, size_t max_bytes, char *buffer)
+{
+    char text[NOTE_BYTES_MAX];
+    size_t note_bytes = note(log, text, sizeof(text));
+    size_t all = log->head_bytes + note_bytes + log->tail_bytes;
+    size_t start = copy_end_of_list(log->tail_last, max_bytes, buffer);
+
+    if (note_bytes > 0 && start > 0) {
+        size_t bytes = note_bytes < start ? note_bytes : start;
+        start -= bytes;
+        memcpy(buffer + start, text + note_bytes - bytes, bytes);
+    }
+    start = copy_end_of_list(log->head_last, start, buffer);
+
+    if (all > max_bytes) {
+        /* Begin with a whole line, or at least with a whole character. */
+        const char *newline = memchr(buffer, '\n', max_bytes);
+        if (newline && newline + 1 < buffer + max_bytes)
+            start = (size_t)(newline + 1 - buffer);
+        else
+            while (start < max_bytes && ((unsigned char)buffer[start] & 0xC0) == 0x80)
+                start++;
+    }
+    memmove(buffer, buffer + start, max_bytes - start);
+    return max_bytes - start;
+}
+
+static void free_list(struct logbuf_chunk *chunk)
+{
+    while (chunk) {
+        struct logbuf_chunk *next = chunk->next;
+        free(chunk);
+        chunk = next;
+    }
+}
+
+void logbuf_done(struct logbuf *log)
+{
+    free_list(log->head_first);
+    free_list(log->tail_first);
+    *log = (struct logbuf){0};
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The text of one log, in chunks that grow from small to large, with a cap from birth. Messages are
+ * joined by newlines and never lie in two chunks:
+ *
+ *     head chunks ─▶ … ─▶ [missing messages] ─▶ tail chunks ─▶ …
+ *
+ * Until the cap is reached there is no tail. From then on the head is left as it is (the older half)
+ * and whole chunks are dropped at the front of the tail; what they held is counted exactly and said
+ * in a line of its own when the log is read. A message is never cut: the cap can be passed by the
+ * size of one.
+ */
+#ifndef TASKLOG_SRC_LOGBUF_H
+#define TASKLOG_SRC_LOGBUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct logbuf_chunk;
+
+struct logbuf {
+    struct logbuf_chunk *head_first;
+    struct logbuf_chunk *head_last;
+    struct logbuf_chunk *tail_first; /* NULL until the cap was reached */
+    struct logbuf_chunk *tail_last;
+    size_t head_bytes; /* text */
+    size_t tail_bytes; /* text */
+    size_t memory_bytes;
+    bool has_tail; /* the cap was reached; the head is closed */
+    uint64_t missing_messages;
+    uint64_t missing_bytes;
+};
+
+/* One message is put together of pieces. */
+struct logbuf_piece {
+    const char *data;
+    size_t bytes;
+};
+
+/* Appends one message, with a newline before it if it is not the first. Zero-initialise the buffer.
+ * `cap_bytes` may change from call to call. Returns 0, or -ENOMEM with the buffer as it was. */
+int logbuf_append(struct logbuf *log, size_t cap_bytes, const struct logbuf_piece *pieces,
+                  size_t piece_count) __attribute__((warn_unused_result));
+
+/* Makes sure that messages of `bytes` in all, newlines included, can be appended without failing, as
+ * long as nothing else is. 0 or -ENOMEM. */
+int logbuf_reserve(struct logbuf *log, size_t cap_bytes, size_t bytes)
+    __attribute__((warn_unused_result));
+
+/* All of it, with the line that tells what is missing: size, copy, characters. */
+size_t logbuf_bytes(const struct logbuf *log);
+void logbuf_copy(const struct logbuf *log, char *buffer);
+size_t logbuf_char_count(const struct logbuf *log);
+
+/* Copies the last whole lines that fit into `max_bytes` (a longer last line: its end). Returns how
+ * many bytes that were. */
+size_t logbuf_copy_end(const struct logbuf *log, size_t max_bytes, char *buffer);
+
+void logbuf_done(struct logbuf *log);
+
+#endif

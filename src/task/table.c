@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The task table: finds tasks by kind and id (a chained hash table), and knows what is due when.
+ * Each waiting time is the same for all tasks, so a list that is only ever appended to is sorted by
+ * itself and its head is due first:
+ *
+ *     age     open tasks by start            maxRuntime
+ *     quiet   open tasks by last line        idleTimeout
+ *     live    open tasks with news           liveInterval
+ *     ended   ended tasks by their end       lateWindow
+ *     late    ended tasks with late lines    LATE_FLUSH_MS
+ */
+#include "tasklog/table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control.h"
+#include "hash.h"
+#include "task.h"
+#include "tasklog/tag.h"
+#include "text.h"
+
+enum {
+    BUCKETS_MIN = 64,
+    LATE_FLUSH_MS = 200,     /* late lines come in bursts: one statement for all of it */
+    QUIET_GRAIN_MS = 1000,   /* how exact the order of the quiet list has to be */
+    TIGHT_BYTES_MIN = 16384, /* what a log may hold even when memory is short */
+};
+
+struct tasklog_table {
+    struct task_env env;
+    struct hash_key key;
+    struct task **buckets;
+    size_t bucket_count; /* a power of two */
+    size_t task_count;   /* open and ended */
+    size_t open_count;
+    size_t memory_bytes; /* of all tasks' logs */
+    struct task_link age, quiet, live, ended, late;
+    int64_t quiet_grain_ms;
+    struct text_buffer text_buffer, formatted_buffer, closing_buffer;
+    struct control control;
+};
+
+/* ---- lists ---- */
+
+static void list_init(struct task_link *list)
+{
+    list->prev = list->next = list;
+}
+
+static void list_add(struct task_link *list, struct task_link *link)
+{
+    link->prev = list->prev;
+    link->next = list;
+    list->prev->next = link;
+    list->prev = link;
+}
+
+static void list_remove(struct task_link *link)
+{
+    if (!link->next)
+        return;
+    link->prev->next = link->next;
+    link->next->prev = link->prev;
+    link->prev = link->next = NULL;
+}
+
+static struct task *list_first(const struct task_link *list, size_t offset)
+{
+    return list->next == list ? NULL : (struct task *)((char *)list->next - offset);
+}
+
+static struct task *first_by_age(const struct tasklog_table *table)
+{
+    return list_first(&table->age, offsetof(struct task, age));
+}
+
+static struct task *first_quiet(const struct task_link *list)
+{
+    return list_first(list, offsetof(struct task, quiet));
+}
+
+static struct task *first_to_show(const struct task_link *list)
+{
+    return list_first(list, offsetof(struct task, show));
+}
+
+/* ---- the index ---- */
+
+static uint64_t key_hash(const struct tasklog_table *table, const struct tasklog_line *line)
+{
+    char key[TASKLOG_KIND_BYTES_MAX + 1 + TASKLOG_ID_BYTES_MAX];
+
+    memcpy(key, line->kind, line->kind_bytes);
+    key[line->kind_bytes] = '\0';
+    memcpy(key + line->kind_bytes + 1, line->id, line->id_bytes);
+    return hash_bytes(&table->key, key, line->kind_bytes + 1 + line->id_bytes);
+}
+
+static bool is_task_of(const struct task *task, const struct tasklog_line *line, uint64_t hash)
+{
+    const struct tasklog_result *run = task->run;
+
+    return task->hash == hash && run->kind_bytes == line->kind_bytes &&
+           run->id_bytes == line->id_bytes &&
+           memcmp(run_kind(run), line->kind, line->kind_bytes) == 0 &&
+           memcmp(run_id(run), line->id, line->id_bytes) == 0;
+}
+
+static struct task *find(const struct tasklog_table *table, const struct tasklog_line *line,
+                         uint64_t hash)
+{
+    struct task *task = table->buckets[hash & (table->bucket_count - 1)];
+
+    while (task && !is_task_of(task, line, hash))
+        task = task->hash_next;
+    return task;
+}
+
+/* Twice as many buckets, if there is memory for them; if not, the chains grow longer. */
+static void grow(struct tasklog_table *table)
+{
+    size_t count = table->bucket_count * 2;
+    struct task **buckets = calloc(count, sizeof(struct task *));
+
+    if (!buckets)
+        return;
+    for (size_t i = 0; i < table->bucket_count; i++) {
+        struct task *task = table->buckets[i];
+        while (task) {
+            struct task *next = task->hash_next;
+            struct task **bucket = &buckets[task->hash & (count - 1)];
+            task->hash_next = *bucket;
+            *bucket = task;
+            task = next;
+        }
+    }
+    free(table->buckets);
+    table->buckets = buckets;
+    table->bucket_count = count;
+}
+
+static void unlink_task(struct tasklog_table *table, struct task *task)
+{
+    struct task **at = &table->buckets[task->hash & (table->bucket_count - 1)];
+
+    while (*at != task)
+        at = &(*at)->hash_next;
+    *at = task->hash_next;
+    table->task_count--;
+    if (!task->ended)
+        table->open_count--;
+    list_remove(&task->age);
+    list_remove(&task->quiet);
+    list_remove(&task->show);
+}
+
+/* ---- states ---- */
+
+static void enter_open(struct tasklog_table *table, struct task *task, int64_t now_ms)
+{
+    task->started_ms = task->last_ms = task->quiet_ms = now_ms;
+    list_remove(&task->age);
+    list_remove(&task->quiet);
+    list_remove(&task->show);
+    list_add(&table->age, &task->age);
+    list_add(&table->quiet, &task->quiet);
+    table->open_count++;
+    table->env.counters.tasks_started++;
+}
+
+static void enter_ended(struct tasklog_table *table, struct task *task, int64_t now_ms)
+{
+    table->open_count--;
+    list_remove(&task->age);
+    list_remove(&task->quiet);
+    list_remove(&task->show);
+    task->quiet_ms = now_ms;
+    list_add(&table->ended, &task->quiet);
+}
+
+static struct task *open_task(struct tasklog_table *table, const struct tasklog_line *line,
+                              uint64_t hash, int64_t now_ms)
+{
+    if (table->task_count >= table->bucket_count)
+        grow(table);
+    struct task *task = task_new(line, hash);
+    if (!task)
+        return NULL;
+    struct task **bucket = &table->buckets[hash & (table->bucket_count - 1)];
+    task->hash_next = *bucket;
+    *bucket = task;
+    table->task_count++;
+    enter_open(table, task, now_ms);
+    return task;
+}
+
+static void close_task(struct tasklog_table *table, struct task *task)
+{
+    table->memory_bytes -= task->run ? task->run->log.memory_bytes : 0;
+    unlink_task(table, task);
+    task_free(task);
+}
+
+/* A sign of life: the idle time begins anew. */
+static void touch(struct tasklog_table *table, struct task *task, int64_t now_ms)
+{
+    task->last_ms = now_ms;
+    if (now_ms - task->quiet_ms < table->quiet_grain_ms)
+        return;
+    task->quiet_ms = now_ms;
+    list_remove(&task->quiet);
+    list_add(&table->quiet, &task->quiet);
+}
+
+static void show_later(struct task_link *list, struct task *task, int64_t now_ms)
+{
+    if (task->show.next)
+        return;
+    task->show_ms = now_ms;
+    list_add(list, &task->show);
+}
+
+/* A log of the table's has grown, shrunk or moved to a result. */
+static void account(struct tasklog_table *table, const struct task *task, size_t before_bytes)
+{
+    table->memory_bytes += task->run->log.memory_bytes - before_bytes;
+}
+
+/* After the lateWindow: hands out late lines, forgets the task. 0 or -ENOMEM. */
+static int forget(struct tasklog_table *table, struct task *task, struct tasklog_results *results)
+{
+    if (logbuf_bytes(&task->run->log) > 0) {
+        size_t memory = task->run->log.memory_bytes;
+        int r = task_show_late(task, results);
+        if (r < 0)
+            return r;
+        table->memory_bytes -= memory;
+    }
+    close_task(table, task);
+    return 0;
+}
+
+static bool window_is_over(const struct tasklog_table *table, const struct task *task,
+                           int64_t now_ms)
+{
+    return now_ms - task->quiet_ms >= table->env.rules.late_window_ms;
+}
+
+/* ---- taking lines ---- */
+
+static int end_task(struct tasklog_table *table, struct task *task, enum run_end end,
+                    const struct task_line *line, struct control *control, struct tasklog_now now,
+                    struct tasklog_results *results)
+{
+    int r = task_end(&table->env, task, end, line, control, now, results);
+
+    if (r == 0)
+        enter_ended(table, task, now.mono_ms);
+    return r;
+}
+
+static int take_start(struct tasklog_table *table, struct task *task, const struct task_line *line,
+                      struct tasklog_now now, struct tasklog_results *results)
+{
+    bool was_open = !task->ended;
+    int r = task_restart(&table->env, task, line, &table->control, now, results);
+
+    if (r < 0)
+        return r;
+    if (was_open)
+        table->open_count--;
+    enter_open(table, task, now.mono_ms);
+    return 0;
+}
+
+/* A control line of a task that has ended. */
+static int take_late_control(struct tasklog_table *table, struct task *task,
+                             const struct task_line *line, int64_t now_ms)
+{
+    int r = 0;
+
+    if (table->control.verb == CONTROL_PROGRESS) {
+        table->env.counters.late++;
+        return 0;
+    }
+    if (task->run->end == RUN_MARKER)
+        r = task_log(&table->env, task, line, table->env.rules.task_max_bytes);
+    else
+        r = task_end_late(&table->env, task, line, &table->control);
+    if (r == 0)
+        show_later(&table->late, task, now_ms);
+    return r;
+}
+
+static int take(struct tasklog_table *table, struct task *task, const struct task_line *line,
+                bool is_control, size_t cap_bytes, struct tasklog_now now,
+                struct tasklog_results *results)
+{
+    int r;
+
+    if (is_control && table->control.verb == CONTROL_START)
+        return take_start(table, task, line, now, results);
+    if (task->ended) {
+        if (is_control)
+            return take_late_control(table, task, line, now.mono_ms);
+        r = task_log(&table->env, task, line, table->env.rules.task_max_bytes);
+        if (r == 0)
+            show_later(&table->late, task, now.mono_ms);
+        return r;
+    }
+    if (is_control && table->control.verb == CONTROL_END)
+        return end_task(table, task, RUN_MARKER, line, &table->control, now, results);
+
+    if (is_control)
+        r = task_progress(&table->env, task, line, &table->control, cap_bytes);
+    else
+        r = task_log(&table->env, task, line, cap_bytes);
+    if (r < 0)
+        return r;
+    touch(table, task, now.mono_ms);
+    if (table->env.rules.live_interval_ms > 0)
+        show_later(&table->live, task, now.mono_ms);
+    return 0;
+}
+
+static size_t cap_of(const struct tasklog_table *table, const struct task *task, bool tight)
+{
+    size_t most = table->env.rules.task_max_bytes;
+
+    if (!tight)
+        return most;
+    size_t has = task->run->log.memory_bytes;
+    size_t cap = has < TIGHT_BYTES_MIN ? TIGHT_BYTES_MIN : has;
+    return cap < most ? cap : most;
+}
+
+/* Repairs the texts of a line and finds out whether it is a control line: 1, 0, or -ENOMEM. */
+static int look_at(struct tasklog_table *table, const struct tasklog_line *line,
+                   struct task_line *ret_line)
+{
+    const struct tasklog_rules *rules = &table->env.rules;
+    int r = text_repair(line->text, line->text_bytes, rules->escape_prefix, &table->text_buffer,
+                        &ret_line->text);
+
+    if (r < 0)
+        return r;
+    ret_line->line = line;
+    ret_line->formatted = (struct text){0};
+    if (line->formatted) {
+        size_t bytes = line->formatted_bytes;
+        if (bytes > 0 && line->formatted[bytes - 1] == '\n')
+            bytes--; /* templates end with one; lines are joined by it here */
+        r = text_repair(line->formatted, bytes, rules->escape_prefix, &table->formatted_buffer,
+                        &ret_line->formatted);
+        if (r < 0)
+            return r;
+    }
+    return control_parse(rules->marker, ret_line->text.data, ret_line->text.bytes,
+                         &table->closing_buffer, &table->control);
+}
+
+int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line *line,
+                         struct tasklog_now now, bool tight, struct tasklog_results *results)
+{
+    struct task_line seen;
+    int is_control = look_at(table, line, &seen);
+    uint64_t hash = key_hash(table, line);
+    struct task *task = find(table, line, hash);
+    bool is_new = false;
+
+    if (is_control < 0)
+        return is_control;
+    if (task && task->ended && window_is_over(table, task, now.mono_ms)) {
+        int r = forget(table, task, results);
+        if (r < 0)
+            return r;
+        task = NULL;
+    }
+    if (!is_control && line->severity > table->env.rules.level) {
+        table->env.counters.below_level++;
+        if (task && !task->ended)
+            touch(table, task, now.mono_ms);
+        return 0;
+    }
+    if (!task) {
+        task = open_task(table, line, hash, now.mono_ms);
+        if (!task)
+            return -ENOMEM;
+        is_new = true;
+        if (is_control && table->control.verb == CONTROL_START)
+            table->control.verb = CONTROL_PROGRESS; /* it is started: only the numbers are news */
+    }
+    size_t before = task->run->log.memory_bytes;
+    int r = take(table, task, &seen, is_control == 1, cap_of(table, task, tight), now, results);
+    account(table, task, before);
+    if (r < 0 && is_new) {
+        table->env.counters.tasks_started--;
+        close_task(table, task);
+    }
+    return r;
+}
+
+/* ---- what is due ---- */
+
+/* Each of these does the first thing that is due in one list. 1 = did it, 0 = nothing is due,
+ * -ENOMEM = it stays due. */
+static int close_due(struct tasklog_table *table, struct task *task, enum run_end end,
+                     struct tasklog_now now, struct tasklog_results *results)
+{
+    size_t before = task->run->log.memory_bytes;
+    int r = end_task(table, task, end, NULL, NULL, now, results);
+
+    account(table, task, before);
+    return r < 0 ? r : 1;
+}
+
+static int tick_age(struct tasklog_table *table, struct tasklog_now now,
+                    struct tasklog_results *results)
+{
+    struct task *task = first_by_age(table);
+    int64_t most = table->env.rules.max_runtime_ms;
+
+    if (most == 0 || !task || now.mono_ms - task->started_ms < most)
+        return 0;
+    return close_due(table, task, RUN_MAX_RUNTIME, now, results);
+}
+
+static int tick_quiet(struct tasklog_table *table, struct tasklog_now now,
+                      struct tasklog_results *results)
+{
+    struct task *task = first_quiet(&table->quiet);
+    int64_t most = table->env.rules.idle_ms;
+
+    if (most == 0 || !task || now.mono_ms - task->quiet_ms < most)
+        return 0;
+    if (now.mono_ms - task->last_ms >= most)
+        return close_due(table, task, RUN_IDLE, now, results);
+    /* It was not moved for each of its lines: do that now. */
+    task->quiet_ms = task->last_ms;
+    list_remove(&task->quiet);
+    list_add(&table->quiet, &task->quiet);
+    return 1;
+}
+
+static int tick_live(struct tasklog_table *table, struct tasklog_now now,
+                     struct tasklog_results *results)
+{
+    struct task *task = first_to_show(&table->live);
+
+    if (!task || now.mono_ms - task->show_ms < table->env.rules.live_interval_ms)
+        return 0;
+    int r = task_show_live(&table->env, task, now, results);
+    if (r < 0)
+        return r;
+    list_remove(&task->show);
+    return 1;
+}
+
+static int tick_late(struct tasklog_table *table, struct tasklog_now now,
+                     struct tasklog_results *results)
+{
+    struct task *task = first_to_show(&table->late);
+
+    if (!task || now.mono_ms - task->show_ms < LATE_FLUSH_MS)
+        return 0;
+    size_t before = task->run->log.memory_bytes;
+    int r = task_show_late(task, results);
+    if (r < 0)
+        return r;
+    list_remove(&task->show);
+    account(table, task, before);
+    return 1;
+}
+
+static int tick_ended(struct tasklog_table *table, struct tasklog_now now,
+                      struct tasklog_results *results)
+{
+    struct task *task = first_quiet(&table->ended);
+
+    if (!task || !window_is_over(table, task, now.mono_ms))
+        return 0;
+    int r = forget(table, task, results);
+    return r < 0 ? r : 1;
+}
+
+void tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now, bool live,
+                        struct tasklog_results *results)
+{
+    while (tick_age(table, now, results) > 0)
+        ;
+    while (tick_quiet(table, now, results) > 0)
+        ;
+    while (tick_late(table, now, results) > 0)
+        ;
+    while (tick_ended(table, now, results) > 0)
+        ;
+    while (live && tick_live(table, now, results) > 0)
+        ;
+}
+
+static void sooner(int64_t *due_ms, int64_t candidate_ms)
+{
+    if (candidate_ms < *due_ms)
+        *due_ms = candidate_ms;
+}
+
+int64_t tasklog_table_due_ms(const struct tasklog_table *table, bool live)
+{
+    const struct tasklog_rules *rules = &table->env.rules;
+    const struct task *task;
+    int64_t due_ms = INT64_MAX;
+
+    if (rules->max_runtime_ms > 0 && (task = first_by_age(table)) != NULL)
+        sooner(&due_ms, task->started_ms + rules->max_runtime_ms);
+    if (rules->idle_ms > 0 && (task = first_quiet(&table->quiet)) != NULL)
+        sooner(&due_ms, task->quiet_ms + rules->idle_ms);
+    if (live && (task = first_to_show(&table->live)) != NULL)
+        sooner(&due_ms, task->show_ms + rules->live_interval_ms);
+    if ((task = first_to_show(&table->late)) != NULL)
+        sooner(&due_ms, task->show_ms + LATE_FLUSH_MS);
+    if ((task = first_quiet(&table->ended)) != NULL)
+        sooner(&due_ms, task->quiet_ms + rules->late_window_ms);
+    return due_ms;
+}
+
+/* ---- life ---- */
+
+int tasklog_table_new(const struct tasklog_rules *rules, const uint8_t seed[16],
+                      struct tasklog_table **ret_table)
+{
+    struct tasklog_table *table = calloc(1, sizeof(*table));
+
+    if (!table)
+        return -ENOMEM;
+    table->env.rules = *rules;
+    table->env.rules.marker = strdup(rules->marker);
+    table->bucket_count = BUCKETS_MIN;
+    table->buckets = calloc(table->bucket_count, sizeof(struct task *));
+    if (!table->env.rules.marker || !table->buckets) {
+        free((char *)table->env.rules.marker);
+        free(table->buckets);
+        free(table);
+        return -ENOMEM;
+    }
+    memcpy(&table->key, seed, sizeof(table->key));
+    table->quiet_grain_ms = rules->idle_ms / 8 < QUIET_GRAIN_MS ? rules->idle_ms / 8 : QUIET_GRAIN_MS;
+    list_init(&table->age);
+    list_init(&table->quiet);
+    list_init(&table->live);
+    list_init(&table->ended);
+    list_init(&table->late);
+    *ret_table = table;
+    return 0;
+}
+
+void tasklog_table_drain(struct tasklog_table *table, struct tasklog_now now,
+                         struct tasklog_results *results)
+{
+    struct task *task;
+
+    while ((task = first_quiet(&table->ended)) != NULL)
+        if (forget(table, task, results) < 0)
+            close_task(table, task);
+    while ((task = first_by_age(table)) != NULL) {
+        table->memory_bytes -= task->run->log.memory_bytes;
+        unlink_task(table, task);
+        task_give_open(task, now, results);
+        task_free(task);
+    }
+}
+
+void tasklog_table_free(struct tasklog_table *table)
+{
+    struct task *task;
+
+    if (!table)
+        return;
+    while ((task = first_quiet(&table->ended)) != NULL || (task = first_by_age(table)) != NULL)
+        close_task(table, task);
+    text_buffer_done(&table->text_buffer);
+    text_buffer_done(&table->formatted_buffer);
+    text_buffer_done(&table->closing_buffer);
+    text_buffer_done(&table->env.live_buffer);
+    free((char *)table->env.rules.marker);
+    free(table->buckets);
+    free(table);
+}
+
+size_t tasklog_table_open_count(const struct tasklog_table *table)
+{
+    return table->open_count;
+}
+
+size_t tasklog_table_memory(const struct tasklog_table *table)
+{
+    return table->memory_bytes;
+}
+
+const struct tasklog_table_counters *tasklog_table_counters(const struct tasklog_table *table)
+{
+    return &table->env.counters;
+}

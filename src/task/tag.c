@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tag `kind[task-id]:`. See the header for its form; nothing else is a task's line. */
+#include "tasklog/tag.h"
+
+#include <string.h>
+
+#include "text.h"
+
+static bool is_kind_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '_' || c == '.' || c == '-';
+}
+
+size_t tasklog_kind_span(const char *text, size_t text_bytes)
+{
+    size_t at = 0;
+
+    while (at < text_bytes && is_kind_char(text[at]))
+        at++;
+    return at;
+}
+
+bool tasklog_kind_is_valid(const char *kind, size_t kind_bytes)
+{
+    return kind_bytes >= 1 && kind_bytes <= TASKLOG_KIND_BYTES_MAX &&
+           tasklog_kind_span(kind, kind_bytes) == kind_bytes;
+}
+
+/* ASCII's control characters and DEL; those of C1 (U+0080 to U+009F) are two bytes, C2 80 to C2 9F. */
+static bool has_control_char(const char *text, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at++) {
+        unsigned char c = (unsigned char)text[at];
+        if (c < 0x20 || c == 0x7F)
+            return true;
+        if (c == 0xC2 && at + 1 < bytes && (unsigned char)text[at + 1] < 0xA0)
+            return true;
+    }
+    return false;
+}
+
+bool tasklog_id_is_valid(const char *id, size_t id_bytes)
+{
+    return id_bytes >= 1 && id_bytes <= TASKLOG_ID_BYTES_MAX && !memchr(id, ']', id_bytes) &&
+           !has_control_char(id, id_bytes) && text_is_valid(id, id_bytes);
+}
+
+const char *tasklog_tag_parse(const char *text, size_t text_bytes, struct tasklog_tag *ret_tag)
+{
+    size_t kind_bytes = tasklog_kind_span(text, text_bytes);
+
+    if (kind_bytes == text_bytes || text[kind_bytes] != '[') {
+        if (memchr(text, '[', text_bytes))
+            return "the kind before \"[\" is not 1 to 48 characters of A-Z a-z 0-9 _ . -";
+        return "no task id in brackets";
+    }
+    if (!tasklog_kind_is_valid(text, kind_bytes))
+        return "the kind before \"[\" is not 1 to 48 characters of A-Z a-z 0-9 _ . -";
+
+    const char *id = text + kind_bytes + 1;
+    const char *close = memchr(id, ']', text_bytes - kind_bytes - 1);
+    if (!close)
+        return "no \"]\" after the task id";
+    size_t id_bytes = (size_t)(close - id);
+    if (id_bytes == 0)
+        return "the task id in the brackets is empty";
+    if (id_bytes > TASKLOG_ID_BYTES_MAX)
+        return "the task id is longer than 255 bytes";
+    if (!tasklog_id_is_valid(id, id_bytes))
+        return "the task id has control characters or is not UTF-8";
+
+    size_t used = (size_t)(close - text) + 1;
+    if (used < text_bytes && text[used] == ':')
+        used++;
+    *ret_tag = (struct tasklog_tag){text, kind_bytes, id, id_bytes, used};
+    return NULL;
+}
+
+static bool is_whole(const char *why, const struct tasklog_tag *tag, size_t tag_bytes)
+{
+    return !why && tag->used_bytes == tag_bytes;
+}
+
+bool tasklog_message_is_split(const struct tasklog_message *message)
+{
+    struct tasklog_tag tag;
+    const char *why = tasklog_tag_parse(message->tag, message->tag_bytes, &tag);
+
+    return !is_whole(why, &tag, message->tag_bytes) &&
+           memchr(message->tag, '[', message->tag_bytes) != NULL;
+}
+
+/* What a message's text is, after the tag. */
+static void trim_text(const struct tasklog_message *message, const char **text, size_t *bytes)
+{
+    static const char mark[] = {'\xEF', '\xBB', '\xBF'};
+
+    if (message->is_rfc5424 && *bytes >= sizeof(mark) && memcmp(*text, mark, sizeof(mark)) == 0) {
+        *text += sizeof(mark);
+        *bytes -= sizeof(mark);
+    } else if (!message->is_rfc5424 && *bytes > 0 && **text == ' ') {
+        *text += 1;
+        *bytes -= 1;
+    }
+}
+
+void tasklog_message_text(const struct tasklog_message *message, const char **ret_text,
+                          size_t *ret_text_bytes)
+{
+    *ret_text = message->text;
+    *ret_text_bytes = message->text_bytes;
+    trim_text(message, ret_text, ret_text_bytes);
+}
+
+const char *tasklog_message_parse(const struct tasklog_message *message, char *joined,
+                                  struct tasklog_tag *ret_tag, const char **ret_text,
+                                  size_t *ret_text_bytes)
+{
+    struct tasklog_tag tag;
+    const char *text = message->text;
+    size_t text_bytes = message->text_bytes;
+    const char *why = tasklog_tag_parse(message->tag, message->tag_bytes, &tag);
+
+    if (!is_whole(why, &tag, message->tag_bytes) && joined) {
+        memcpy(joined, message->tag, message->tag_bytes);
+        memcpy(joined + message->tag_bytes, message->text, message->text_bytes);
+        text_bytes += message->tag_bytes;
+        why = tasklog_tag_parse(joined, text_bytes, &tag);
+        if (!why) {
+            text = joined + tag.used_bytes;
+            text_bytes -= tag.used_bytes;
+        }
+    }
+    if (why)
+        return why;
+    trim_text(message, &text, &text_bytes);
+    *ret_tag = tag;
+    *ret_text = text;
+    *ret_text_bytes = text_bytes;
+    return NULL;
+}

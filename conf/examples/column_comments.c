@@ -7,8 +7,7 @@
  *     ./column_comments [-s] TASK_ID       -s: write the lines to stderr, too
  *
  * syslog(3) always writes to /dev/log. To have the lines in tasklog, give the program tasklog's socket
- * under that name. In a systemd unit: BindPaths=/run/tasklog/log:/dev/log. In a container without a
- * /dev/log of its own: ln -s /run/tasklog/log /dev/log.
+ * under that name: omtasklog.conf tells how, at its input.
  */
 #include <stdio.h>
 #include <string.h>

@@ -50,6 +50,7 @@ THREADED    := $(filter $(B)/tests/unit/test_collector% $(patsubst src/collector
 ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(SUPPORT_OBJ) $(UNIT:=.o) $(STORE:=.o) $(FUZZ:%=$(B)/tests/fuzz/%.o)
 
 # Functions that a test puts its own in place of:  WRAP_test_table = -Wl,--wrap=malloc
+WRAP_test_row       = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
 
 # --- How it is run -----------------------------------------------------------------------------------------------
 

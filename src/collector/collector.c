@@ -18,11 +18,11 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "shown.h"
 #include "state.h"
 
 enum {
     REJECTS_PER_MINUTE = 1,
-    TAG_SHOWN_BYTES = 80,
     SAY_BYTES_MAX = 2048,
     LIVE_QUEUE_MAX = 1024, /* with more results waiting, running tasks are not shown */
 };
@@ -108,20 +108,10 @@ size_t tasklog_collector_accept(struct tasklog_collector *collector,
     return taken;
 }
 
-/* A tag as it can be shown: cut, and without control characters. */
-static void show_tag(const char *tag, size_t tag_bytes, char shown[TAG_SHOWN_BYTES + 1])
-{
-    size_t bytes = tag_bytes < TAG_SHOWN_BYTES ? tag_bytes : TAG_SHOWN_BYTES;
-
-    for (size_t i = 0; i < bytes; i++)
-        shown[i] = (unsigned char)tag[i] < ' ' || tag[i] == 0x7F ? '?' : tag[i];
-    shown[bytes] = '\0';
-}
-
 void tasklog_collector_reject(struct tasklog_collector *collector, const char *tag,
                               size_t tag_bytes, const char *why)
 {
-    char shown[TAG_SHOWN_BYTES + 1];
+    const struct shown shown = show_text(tag, tag_bytes);
     uint64_t held = 0;
 
     pthread_mutex_lock(&collector->lock);
@@ -131,17 +121,16 @@ void tasklog_collector_reject(struct tasklog_collector *collector, const char *t
     pthread_mutex_unlock(&collector->lock);
     if (!say)
         return;
-    show_tag(tag, tag_bytes, shown);
     if (held > 0)
         collector_say(collector, LOG_WARNING,
                       "the message with tag \"%s\" is not a task's line: %s (a tag must be "
                       "\"kind[task-id]:\"); dropped, and %llu more like it before",
-                      shown, why, (unsigned long long)held);
+                      shown.text, why, (unsigned long long)held);
     else
         collector_say(collector, LOG_WARNING,
                       "the message with tag \"%s\" is not a task's line: %s (a tag must be "
                       "\"kind[task-id]:\"); dropped",
-                      shown, why);
+                      shown.text, why);
 }
 
 void tasklog_collector_count(struct tasklog_collector *collector,

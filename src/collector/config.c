@@ -13,9 +13,10 @@
 #include <strings.h>
 
 #include "settings.h"
+#include "shown.h"
 
 static const int64_t SECONDS_MAX = INT64_C(100) * 365 * 24 * 3600;
-static const int64_t SIZE_MIN = 1024, SIZE_MAX_BYTES = INT64_C(1) << 46;
+static const int64_t SIZE_MIN = 1000, SIZE_MAX_BYTES = INT64_C(1) << 40;
 enum { FIELD_LIST_BYTES = 256, MARKER_BYTES_MAX = 64 };
 
 /* Returns what the parameter takes if the value is not that, NULL if it was read; "" for want of
@@ -139,7 +140,7 @@ static const char *read_seconds(struct tasklog_config *config, const char *value
 
     (void)config;
     if (seconds < 0 || seconds > SECONDS_MAX || *rest)
-        return "a whole number of seconds, or 0 for never";
+        return "a whole number of seconds up to 3153600000 (100 years), or 0 for never";
     *(int64_t *)place = seconds * 1000;
     return NULL;
 }
@@ -165,7 +166,7 @@ static const char *read_size(struct tasklog_config *config, const char *value, v
         *(size_t *)place = (size_t)size;
         return NULL;
     }
-    return "a size of 1k or more, such as 64k, 64m or 2g";
+    return "a size from 1K to 1024g, such as 64k, 64m or 2g";
 }
 
 static const char *read_mapping(struct tasklog_config *config, const char *value, void *place)
@@ -181,7 +182,7 @@ static const char *read_mapping(struct tasklog_config *config, const char *value
     if (field == FIELD_COUNT || (list == &config->keys && !field_infos[field].finds_rows))
         return takes;
     if (list->count == MAPPINGS_MAX)
-        return "no more than 64 columns";
+        return "one of the first 64, and no more are taken";
     char *column = strdup(equals + 1);
     if (!column)
         return "";
@@ -222,20 +223,21 @@ static void explain_mapping(const struct parameter *parameter, const char *value
 {
     bool keys = parameter->offset == AT(keys);
     size_t name_bytes = strcspn(value, "=");
+    struct shown shown = show_string(value);
     char fields[FIELD_LIST_BYTES];
 
     field_list(keys, fields, sizeof(fields));
-    if (value[name_bytes] && value[name_bytes + 1])
+    if (!value[name_bytes] || !value[name_bytes + 1])
         snprintf(error, TASKLOG_ERROR_BYTES,
-                 "parameter \"%s\": %s \"%.*s\" in \"%s\"; fields are: %s", parameter->name,
+                 "parameter \"%s\": \"%s\" is not \"field=column\"; fields are: %s",
+                 parameter->name, shown.text, fields);
+    else
+        snprintf(error, TASKLOG_ERROR_BYTES,
+                 "parameter \"%s\": %s \"%s\" in \"%s\"; fields are: %s", parameter->name,
                  keys && field_by_name(value, name_bytes) != FIELD_COUNT
                      ? "a row cannot be found by the field"
                      : "unknown field",
-                 (int)name_bytes, value, value, fields);
-    else
-        snprintf(error, TASKLOG_ERROR_BYTES,
-                 "parameter \"%s\": \"%s\" is not \"field=column\"; fields are: %s",
-                 parameter->name, value, fields);
+                 show_text(value, name_bytes).text, shown.text, fields);
 }
 
 int tasklog_config_set(struct tasklog_config *config, const char *name, const char *value,
@@ -244,7 +246,7 @@ int tasklog_config_set(struct tasklog_config *config, const char *name, const ch
     const struct parameter *parameter = find_parameter(name);
 
     if (!parameter) {
-        snprintf(error, TASKLOG_ERROR_BYTES, "unknown parameter \"%s\"", name);
+        snprintf(error, TASKLOG_ERROR_BYTES, "unknown parameter \"%s\"", show_string(name).text);
         return -EINVAL;
     }
     const char *takes = parameter->read(config, value, (char *)config + parameter->offset);
@@ -260,7 +262,7 @@ int tasklog_config_set(struct tasklog_config *config, const char *name, const ch
         snprintf(error, TASKLOG_ERROR_BYTES, "parameter \"%s\" takes %s", parameter->name, takes);
     else
         snprintf(error, TASKLOG_ERROR_BYTES, "parameter \"%s\": \"%s\" is not %s", parameter->name,
-                 value, takes);
+                 show_string(value).text, takes);
     return -EINVAL;
 }
 
@@ -285,12 +287,13 @@ static int check_names(const struct tasklog_config *config, char *error)
     size_t count = config->keys.count + config->columns.count;
 
     for (size_t i = 0; i < count; i++) {
+        const char *column = mapping_at(config, i)->column;
         for (size_t j = 0; j < i; j++) {
-            if (strcmp(mapping_at(config, i)->column, mapping_at(config, j)->column) != 0)
+            if (strcmp(column, mapping_at(config, j)->column) != 0)
                 continue;
             snprintf(error, TASKLOG_ERROR_BYTES,
                      "parameter \"%s\": column \"%s\" is named twice; each column takes one field",
-                     i < config->keys.count ? "key" : "columns", mapping_at(config, i)->column);
+                     i < config->keys.count ? "key" : "columns", show_string(column).text);
             return -EINVAL;
         }
     }
@@ -318,13 +321,12 @@ static int check_target(const struct tasklog_config *config, char *error)
 {
     struct tasklog_clock no_clock = {0};
     struct tasklog_store *store;
-    char why[TASKLOG_ERROR_BYTES - 32];
-    int r = tasklog_store_new(&config->target, &no_clock, why, sizeof(why), &store);
+    int r = tasklog_store_new(&config->target, &no_clock, error, TASKLOG_ERROR_BYTES, &store);
 
     if (r == 0)
         tasklog_store_free(store);
-    else
-        snprintf(error, TASKLOG_ERROR_BYTES, "%s", r == -ENOMEM ? "out of memory" : why);
+    else if (r == -ENOMEM)
+        snprintf(error, TASKLOG_ERROR_BYTES, "out of memory");
     return r;
 }
 

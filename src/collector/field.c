@@ -48,8 +48,10 @@ void field_list(bool keys, char *buffer, size_t buffer_bytes)
             continue;
         int bytes = snprintf(buffer + used, buffer_bytes - used, "%s%s", used > 0 ? " " : "",
                              field_infos[i].name);
-        if ((size_t)bytes >= buffer_bytes - used)
+        if ((size_t)bytes >= buffer_bytes - used) {
+            buffer[used] = '\0'; /* half a name would be a wrong one */
             return;
+        }
         used += (size_t)bytes;
     }
 }

@@ -149,7 +149,7 @@ static bool read_pid(const struct item *item, struct control *control)
 
 static int read_text(const struct item *item, struct text_buffer *buffer, struct control *control)
 {
-    int r = text_buffer_reserve(buffer, item->value_bytes);
+    int r = text_buffer_reserve(buffer, item->value_bytes + 1); /* an empty text is one, too */
     if (r < 0)
         return r;
     size_t used = 0;

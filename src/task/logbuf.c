@@ -54,11 +54,11 @@ static void list_push(struct logbuf_chunk **first, struct logbuf_chunk **last,
     *last = chunk;
 }
 
-/* The cap is reached for the first time: what lies beyond its half becomes the tail. */
+/* The cap is reached for the first time: what lies beyond its half becomes the tail. Something stays
+ * in the head. */
 static void split(struct logbuf *log, size_t cap_bytes)
 {
-    while (log->head_last && log->head_last != log->head_first &&
-           log->head_bytes > cap_bytes / 2) {
+    while (log->head_bytes > cap_bytes / 2 && log->head_last->used_bytes < log->head_bytes) {
         struct logbuf_chunk *chunk = log->head_last;
         log->head_last = chunk->prev;
         log->head_last->next = NULL;
@@ -104,7 +104,7 @@ static struct logbuf_chunk *chunk_new(size_t size_bytes)
 
 static bool cap_reached(const struct logbuf *log, size_t cap_bytes, size_t need)
 {
-    return log->head_first && log->head_bytes + log->tail_bytes + need > cap_bytes;
+    return log->started && log->head_bytes + log->tail_bytes + need > cap_bytes;
 }
 
 /* The chunk that takes the next `need` bytes; a new one if there is not enough room. NULL for want of
@@ -140,8 +140,7 @@ int logbuf_reserve(struct logbuf *log, size_t cap_bytes, size_t bytes)
 int logbuf_append(struct logbuf *log, size_t cap_bytes, const struct logbuf_piece *pieces,
                   size_t piece_count)
 {
-    bool first = log->head_bytes + log->tail_bytes == 0 && log->missing_messages == 0;
-    size_t need = first ? 0 : 1;
+    size_t need = log->started ? 1 : 0;
 
     for (size_t i = 0; i < piece_count; i++)
         need += pieces[i].bytes;
@@ -149,8 +148,9 @@ int logbuf_append(struct logbuf *log, size_t cap_bytes, const struct logbuf_piec
     if (!chunk)
         return -ENOMEM;
 
-    if (!first)
+    if (log->started)
         chunk->data[chunk->used_bytes++] = '\n';
+    log->started = true;
     for (size_t i = 0; i < piece_count; i++) {
         memcpy(chunk->data + chunk->used_bytes, pieces[i].data, pieces[i].bytes);
         chunk->used_bytes += pieces[i].bytes;
@@ -232,7 +232,8 @@ size_t logbuf_copy_end(const struct logbuf *log, size_t max_bytes, char *buffer)
     char text[NOTE_BYTES_MAX];
     size_t note_bytes = note(log, text, sizeof(text));
     size_t all = log->head_bytes + note_bytes + log->tail_bytes;
-    size_t start = copy_end_of_list(log->tail_last, max_bytes, buffer);
+    size_t room = max_bytes + 1; /* the byte before tells whether a line begins there */
+    size_t start = copy_end_of_list(log->tail_last, room, buffer);
 
     if (note_bytes > 0 && start > 0) {
         size_t bytes = note_bytes < start ? note_bytes : start;
@@ -243,15 +244,16 @@ size_t logbuf_copy_end(const struct logbuf *log, size_t max_bytes, char *buffer)
 
     if (all > max_bytes) {
         /* Begin with a whole line, or at least with a whole character. */
-        const char *newline = memchr(buffer, '\n', max_bytes);
-        if (newline && newline + 1 < buffer + max_bytes)
+        const char *newline = memchr(buffer, '\n', room);
+        start = 1;
+        if (newline && newline + 1 < buffer + room)
             start = (size_t)(newline + 1 - buffer);
         else
-            while (start < max_bytes && ((unsigned char)buffer[start] & 0xC0) == 0x80)
+            while (start < room && ((unsigned char)buffer[start] & 0xC0) == 0x80)
                 start++;
     }
-    memmove(buffer, buffer + start, max_bytes - start);
-    return max_bytes - start;
+    memmove(buffer, buffer + start, room - start);
+    return room - start;
 }
 
 static void free_list(struct logbuf_chunk *chunk)

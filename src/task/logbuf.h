@@ -27,6 +27,7 @@ struct logbuf {
     size_t head_bytes; /* text */
     size_t tail_bytes; /* text */
     size_t memory_bytes;
+    bool started;  /* it has a message, be it an empty one */
     bool has_tail; /* the cap was reached; the head is closed */
     uint64_t missing_messages;
     uint64_t missing_bytes;
@@ -54,7 +55,7 @@ void logbuf_copy(const struct logbuf *log, char *buffer);
 size_t logbuf_char_count(const struct logbuf *log);
 
 /* Copies the last whole lines that fit into `max_bytes` (a longer last line: its end). Returns how
- * many bytes that were. */
+ * many bytes that were. `buffer` must have room for one more. */
 size_t logbuf_copy_end(const struct logbuf *log, size_t max_bytes, char *buffer);
 
 void logbuf_done(struct logbuf *log);

@@ -28,7 +28,7 @@ static size_t ascii_span(const char *data, size_t bytes)
             break;
         at += sizeof(word);
     }
-    while (at < bytes && data[at] > 0)
+    while (at < bytes && (signed char)data[at] > 0)
         at++;
     return at;
 }

@@ -72,6 +72,11 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
 void tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now, bool live,
                         struct tasklog_results *results);
 
+/* Shows the one running task that has waited longest, if its live interval is over. Returns whether it
+ * did: whoever has little room for results asks for one at a time, beside a tick without them. */
+bool tasklog_table_show(struct tasklog_table *table, struct tasklog_now now,
+                        struct tasklog_results *results);
+
 /* When the next thing is due, in mono_ms; INT64_MAX if nothing is. Live results are left out of it if
  * `live` is false. */
 int64_t tasklog_table_due_ms(const struct tasklog_table *table, bool live);

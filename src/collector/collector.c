@@ -24,6 +24,7 @@
 enum {
     REJECTS_PER_MINUTE = 1,
     SAY_BYTES_MAX = 2048,
+    NO_MEMORY_RETRY_MS = 50,
     LIVE_QUEUE_MAX = 1024, /* with more results waiting, running tasks are not shown */
 };
 
@@ -52,9 +53,41 @@ void collector_wait(struct tasklog_collector *collector, pthread_cond_t *conditi
 
 /* ---- time ---- */
 
+static bool budget_is_used_up(const struct tasklog_collector *collector)
+{
+    return tasklog_table_memory(collector->table) + collector->queue.memory_bytes +
+               collector->writing_bytes >
+           collector->config->memory_budget_bytes;
+}
+
+/* There is no memory left, and waiting helps: there are results that the database may yet take. */
+static bool must_wait(const struct tasklog_collector *collector)
+{
+    return (collector->queue.first || collector->writing_count > 0) && budget_is_used_up(collector);
+}
+
 static bool shows_live(const struct tasklog_collector *collector)
 {
-    return !collector->away && collector->queue.count < LIVE_QUEUE_MAX;
+    return !collector->away && collector->queue.count < LIVE_QUEUE_MAX && !must_wait(collector);
+}
+
+void collector_wake_timer(struct tasklog_collector *collector)
+{
+    if (tasklog_table_due_ms(collector->table, shows_live(collector)) < collector->timer_wake_ms)
+        pthread_cond_signal(&collector->due);
+}
+
+/* Does what is due, and returns when the next thing will be. */
+static int64_t tick(struct tasklog_collector *collector)
+{
+    struct tasklog_now now = collector_now(collector);
+
+    tasklog_table_tick(collector->table, now, false, &collector->queue);
+    while (shows_live(collector) && tasklog_table_show(collector->table, now, &collector->queue))
+        ;
+    int64_t due_ms = tasklog_table_due_ms(collector->table, shows_live(collector));
+    /* What is still due has failed for want of memory. */
+    return due_ms > now.mono_ms ? due_ms : now.mono_ms + NO_MEMORY_RETRY_MS;
 }
 
 static void *collector_timer(void *argument)
@@ -63,11 +96,9 @@ static void *collector_timer(void *argument)
 
     pthread_mutex_lock(&collector->lock);
     while (!collector->stopping) {
-        bool live = shows_live(collector);
-        tasklog_table_tick(collector->table, collector_now(collector), live, &collector->queue);
+        collector->timer_wake_ms = tick(collector);
         if (collector->queue.first)
             pthread_cond_signal(&collector->work);
-        collector->timer_wake_ms = tasklog_table_due_ms(collector->table, live);
         collector_wait(collector, &collector->due, collector->timer_wake_ms);
     }
     pthread_mutex_unlock(&collector->lock);
@@ -75,13 +106,6 @@ static void *collector_timer(void *argument)
 }
 
 /* ---- lines ---- */
-
-static bool budget_is_used_up(const struct tasklog_collector *collector)
-{
-    return tasklog_table_memory(collector->table) + collector->queue.memory_bytes +
-               collector->writing_bytes >
-           collector->config->memory_budget_bytes;
-}
 
 size_t tasklog_collector_accept(struct tasklog_collector *collector,
                                 const struct tasklog_line *lines, size_t count)
@@ -92,18 +116,15 @@ size_t tasklog_collector_accept(struct tasklog_collector *collector,
     struct tasklog_now now = collector_now(collector);
     bool was_empty = !collector->queue.first;
     for (; taken < count; taken++) {
-        bool tight = budget_is_used_up(collector);
-        /* Waiting helps as long as there are results that the database may yet take. */
-        if (tight && (collector->queue.first || collector->writing_count > 0))
+        if (must_wait(collector))
             break;
-        if (tasklog_table_accept(collector->table, &lines[taken], now, tight, &collector->queue) <
-            0)
+        if (tasklog_table_accept(collector->table, &lines[taken], now, budget_is_used_up(collector),
+                                 &collector->queue) < 0)
             break;
     }
     if (was_empty && collector->queue.first)
         pthread_cond_signal(&collector->work);
-    if (tasklog_table_due_ms(collector->table, shows_live(collector)) < collector->timer_wake_ms)
-        pthread_cond_signal(&collector->due);
+    collector_wake_timer(collector);
     pthread_mutex_unlock(&collector->lock);
     return taken;
 }
@@ -256,6 +277,28 @@ int tasklog_collector_start(struct tasklog_collector *collector)
     return r;
 }
 
+/* Drops what could not be written. Of a running task there is an open result, too, so that the live
+ * ones are no loss. */
+static void drop_results(struct tasklog_collector *collector)
+{
+    struct tasklog_result *result;
+    uint64_t lost = 0;
+
+    pthread_mutex_lock(&collector->lock);
+    while ((result = tasklog_results_pop(&collector->queue)) != NULL) {
+        struct tasklog_report report;
+        tasklog_result_view(result, &report);
+        lost += report.type != TASKLOG_RESULT_LIVE;
+        tasklog_result_free(result);
+    }
+    collector->rows_lost = lost;
+    pthread_mutex_unlock(&collector->lock);
+    if (lost > 0)
+        collector_say(collector, LOG_ERR,
+                      "stopped with %llu result%s that the database did not take in time: dropped",
+                      (unsigned long long)lost, lost == 1 ? "" : "s");
+}
+
 void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
 {
     if (!collector->started)
@@ -277,13 +320,7 @@ void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
 
     pthread_join(collector->writer, NULL);
     pthread_join(collector->timer, NULL);
-    collector->rows_lost = collector->queue.count;
-    if (collector->rows_lost > 0)
-        collector_say(collector, LOG_ERR,
-                      "stopped with %llu result%s that the database did not take in time: dropped",
-                      (unsigned long long)collector->rows_lost,
-                      collector->rows_lost == 1 ? "" : "s");
-    tasklog_results_clear(&collector->queue);
+    drop_results(collector);
 }
 
 void tasklog_collector_free(struct tasklog_collector *collector)

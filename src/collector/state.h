@@ -19,8 +19,8 @@
  *                        ▲
  *     timer ───lock──────┘
  *
- * There is one lock, and nobody holds it while a database is talked to, a log is copied or something
- * is said. (The spool will stand between accept and table.)
+ * There is one lock, and nobody holds it while a database is talked to, a whole log is copied or
+ * something is said. (The spool will stand between accept and table.)
  */
 struct tasklog_collector {
     /* Set before the threads start, and not changed after. */
@@ -63,6 +63,9 @@ void collector_say(const struct tasklog_collector *collector, int severity, cons
 /* Waits on a condition until a moment of the lent clock, or for ever if that is INT64_MAX. */
 void collector_wait(struct tasklog_collector *collector, pthread_cond_t *condition,
                     int64_t until_ms);
+
+/* Wakes the timer if something is due sooner than it sleeps; the lock is held. */
+void collector_wake_timer(struct tasklog_collector *collector);
 
 static inline struct tasklog_now collector_now(const struct tasklog_collector *collector)
 {

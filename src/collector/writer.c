@@ -7,6 +7,7 @@
  * results, never while it talks to the database, builds rows or says something.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -20,9 +21,12 @@ enum {
     CALL_TIMEOUT_MIN_MS = 100,
     RETRY_FIRST_MS = 100,
     RETRY_MOST_MS = 5000,
+    RETRY_PUT_OFF_MS =
+        1000,               /* at most, while only some rows wait: others must not wait with them */
     RETRY_WRONG_MS = 30000, /* a target that is wrong waits for somebody to mend it */
     RETRY_STOPPING_MS = 200,
     REFUSALS_PER_MINUTE = 10,
+    TROUBLES_PER_MINUTE = 10,
 };
 
 struct writer {
@@ -30,12 +34,17 @@ struct writer {
     struct row_batch rows;
     struct tasklog_result *results[BATCH_ROWS_MAX];
     struct tasklog_outcome outcomes[BATCH_ROWS_MAX];
-    size_t count; /* of results */
-    bool ready;   /* the target was found right */
-    int trouble;  /* what the last call ended with, 0 = well */
+    size_t count;  /* of results */
+    bool ready;    /* the target was found right */
+    bool stopping; /* the last round began after the stop */
+    bool got_on;   /* the last round settled at least one result */
+    int trouble; /* what the last round ended with, 0 = well; -EBUSY = some results were put off */
     int64_t trouble_since_ms;
     int64_t delay_ms;
     uint32_t jitter;
+    int told;                       /* the trouble that people know of, 0 = none */
+    char why[TASKLOG_REASON_BYTES]; /* what it came from */
+    struct rate troubles;
     struct rate refusals;
 };
 
@@ -118,22 +127,25 @@ static void say_refused(struct writer *writer, const struct tasklog_report *repo
                   report->lines == 1 ? "" : "s");
 }
 
-/* What became of the rows that were written: keeps those in the batch that have to be tried again.
- * Returns true if there are such. */
-static bool settle(struct writer *writer)
+/* What became of the rows that were written: keeps those in the batch that have to be tried again, and
+ * those that there was no memory for. 0, or -EBUSY if the database has put off some. */
+static int settle(struct writer *writer)
 {
     struct tasklog_collector *collector = writer->collector;
     uint64_t stored = 0, live = 0, refused = 0;
-    bool later = writer->rows.count < writer->count;
+    int r = 0;
 
     for (size_t i = 0; i < writer->rows.count; i++) {
         struct tasklog_report report;
         tasklog_result_view(writer->results[i], &report);
         bool is_live = report.type == TASKLOG_RESULT_LIVE;
         if (writer->outcomes[i].verdict == TASKLOG_LATER) {
-            later = true;
+            if (r == 0)
+                strcpy(writer->why, writer->outcomes[i].reason);
+            r = -EBUSY;
             continue;
         }
+        writer->got_on = true;
         if (writer->outcomes[i].verdict == TASKLOG_KEPT) {
             *(is_live ? &live : &stored) += 1;
         } else if (!is_live) { /* a live row's refusal is told when the task ends */
@@ -147,32 +159,46 @@ static bool settle(struct writer *writer)
     collector->rows_stored += stored;
     collector->rows_live += live;
     collector->rows_refused += refused;
-    collector->batches++;
+    collector->batches += writer->rows.count > 0;
     pthread_mutex_unlock(&collector->lock);
-    return later;
+    return r;
 }
 
 /* ---- trouble ---- */
 
+/* Is it worth a message? A target may have been mended in part: then the next fault is news. */
+static bool is_news(const struct writer *writer, int trouble)
+{
+    const char *message = tasklog_store_message(writer->collector->store);
+
+    return writer->told != trouble ||
+           (trouble == -EINVAL && strncmp(writer->why, message, sizeof(writer->why) - 1) != 0);
+}
+
 static void say_trouble(struct writer *writer, int trouble)
 {
     struct tasklog_collector *collector = writer->collector;
+    int64_t now_ms = collector_now(collector).mono_ms;
+    uint64_t held;
 
-    if (writer->trouble == trouble)
-        return; /* it has been said */
+    if (trouble == -ECANCELED || !is_news(writer, trouble) ||
+        !rate_allows(&writer->troubles, TROUBLES_PER_MINUTE, now_ms, &held))
+        return;
+    writer->told = trouble;
+    if (trouble != -EBUSY)
+        snprintf(writer->why, sizeof(writer->why), "%s", tasklog_store_message(collector->store));
     if (trouble == -EINVAL)
         collector_say(collector, LOG_ERR,
                       "%s; the results wait until this is mended, checking again every %d s",
-                      tasklog_store_message(collector->store), RETRY_WRONG_MS / 1000);
+                      writer->why, RETRY_WRONG_MS / 1000);
     else if (trouble == -ENOMEM)
         collector_say(collector, LOG_ERR, "out of memory; retrying");
     else if (trouble == -EBUSY)
-        collector_say(collector, LOG_WARNING, "rows are locked by others in %s; retrying",
-                      tasklog_store_name(collector->store));
-    else if (trouble != -ECANCELED)
+        collector_say(collector, LOG_WARNING, "%s puts some results off: %s; retrying",
+                      tasklog_store_name(collector->store), writer->why);
+    else
         collector_say(collector, LOG_WARNING, "%s does not take results: %s; retrying",
-                      tasklog_store_name(collector->store),
-                      tasklog_store_message(collector->store));
+                      tasklog_store_name(collector->store), writer->why);
 }
 
 static void say_well(struct writer *writer)
@@ -180,13 +206,14 @@ static void say_well(struct writer *writer)
     struct tasklog_collector *collector = writer->collector;
     int64_t now_ms = collector_now(collector).mono_ms;
 
-    if (writer->trouble < 0)
+    if (writer->told < 0)
         collector_say(collector, LOG_NOTICE, "%s takes results again, after %lld s",
                       tasklog_store_name(collector->store),
                       (long long)(now_ms - writer->trouble_since_ms) / 1000);
     else if (!writer->ready)
         collector_say(collector, LOG_INFO, "writing to table \"%s\" of %s",
                       collector->config->table, tasklog_store_name(collector->store));
+    writer->told = 0;
     writer->ready = true;
 }
 
@@ -200,26 +227,33 @@ static int64_t with_jitter(struct writer *writer, int64_t delay_ms)
 
 static int64_t next_delay_ms(struct writer *writer, int trouble)
 {
+    int64_t most_ms = trouble == -EBUSY ? RETRY_PUT_OFF_MS : RETRY_MOST_MS;
+
     if (trouble == -EINVAL)
         return RETRY_WRONG_MS;
-    if (writer->trouble != trouble || writer->delay_ms == 0)
+    if (writer->trouble != trouble || writer->got_on)
         writer->delay_ms = RETRY_FIRST_MS;
-    else if (writer->delay_ms < RETRY_MOST_MS)
+    else
         writer->delay_ms *= 2;
+    if (writer->delay_ms > most_ms)
+        writer->delay_ms = most_ms;
     return with_jitter(writer, writer->delay_ms);
 }
 
-/* Waits before the next try; the lock is held. */
+/* Waits before the next try; the lock is held. A stop that begins now makes it be tried at once. */
 static void wait_for_retry(struct writer *writer, int64_t delay_ms)
 {
     struct tasklog_collector *collector = writer->collector;
-    int64_t until_ms = collector_now(collector).mono_ms + delay_ms;
+    bool was_stopping = collector->stopping;
+    int64_t now_ms = collector_now(collector).mono_ms;
+    int64_t until_ms = now_ms + delay_ms;
 
-    while (!collector->stopping && collector_now(collector).mono_ms < until_ms)
+    if (was_stopping && until_ms > now_ms + RETRY_STOPPING_MS)
+        until_ms = now_ms + RETRY_STOPPING_MS;
+    if (was_stopping && until_ms > collector->stop_at_ms)
+        until_ms = collector->stop_at_ms;
+    while (collector->stopping == was_stopping && collector_now(collector).mono_ms < until_ms)
         collector_wait(collector, &collector->work, until_ms);
-    if (collector->stopping)
-        collector_wait(collector, &collector->work,
-                       collector_now(collector).mono_ms + RETRY_STOPPING_MS);
 }
 
 /* One round, the lock not held: writes what there is, or checks the target. Returns how long to wait
@@ -230,8 +264,9 @@ static int64_t work(struct writer *writer)
     int r = write_batch(writer);
     int64_t delay_ms = 0;
 
-    if (r == 0 && writer->count > 0 && settle(writer))
-        r = -EBUSY;
+    writer->got_on = false;
+    if (r == 0)
+        r = settle(writer);
     row_batch_clear(&writer->rows);
     if (r < 0) {
         say_trouble(writer, r);
@@ -246,10 +281,8 @@ static int64_t work(struct writer *writer)
     pthread_mutex_lock(&collector->lock);
     return_batch(writer);
     collector->retries += r < 0;
-    bool away = r < 0 && r != -EBUSY;
-    if (collector->away != away)
-        pthread_cond_signal(&collector->due); /* live rows are shown again, or no more */
-    collector->away = away;
+    collector->away = r < 0 && r != -EBUSY;
+    collector_wake_timer(collector); /* running tasks may be shown again */
     pthread_mutex_unlock(&collector->lock);
     return delay_ms;
 }
@@ -261,7 +294,8 @@ static bool is_over(const struct writer *writer)
 
     if (!collector->stopping)
         return false;
-    return !collector->queue.first || writer->trouble == -EINVAL || writer->trouble == -ECANCELED ||
+    return !collector->queue.first || writer->trouble == -ECANCELED ||
+           (writer->trouble == -EINVAL && writer->stopping) ||
            collector_now(collector).mono_ms >= collector->stop_at_ms;
 }
 
@@ -278,10 +312,11 @@ void *collector_writer(void *argument)
         if (is_over(&writer))
             break;
         take_batch(&writer);
+        writer.stopping = collector->stopping;
         pthread_mutex_unlock(&collector->lock);
         int64_t delay_ms = work(&writer);
         pthread_mutex_lock(&collector->lock);
-        if (delay_ms > 0)
+        if (delay_ms > 0 && !is_over(&writer))
             wait_for_retry(&writer, delay_ms);
     }
     collector->writer_ended = true;

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "conf.h"
@@ -47,6 +48,9 @@ enum {
 
 /* The strings that an action gets of each message, in this order; the last three only if asked for. */
 enum template_use { USE_META, USE_TEXT, USE_LINE, USE_TASK, USE_KIND, USE_COUNT };
+
+static const char *const template_parameters[USE_COUNT] = {
+    [USE_LINE] = "template", [USE_TASK] = "taskTemplate", [USE_KIND] = "kindTemplate"};
 
 #define META_TEMPLATE " TasklogMeta"
 #define TEXT_TEMPLATE " TasklogText"
@@ -250,13 +254,33 @@ finalize_it:
 /* Is this one of the parameters that name a template, and what for? */
 static enum template_use template_use(const char *name)
 {
-    if (strcmp(name, "template") == 0)
-        return USE_LINE;
-    if (strcmp(name, "tasktemplate") == 0)
-        return USE_TASK;
-    if (strcmp(name, "kindtemplate") == 0)
-        return USE_KIND;
-    return USE_COUNT;
+    int use = 0;
+
+    while (use < USE_COUNT &&
+           (!template_parameters[use] || strcasecmp(template_parameters[use], name) != 0))
+        use++;
+    return (enum template_use)use;
+}
+
+/* rsyslog would look for the template itself, and say neither which action nor which parameter. */
+static rsRetVal set_template(const instanceData *pData, enum template_use use, es_str_t *value,
+                             char **ret_name)
+{
+    char *name = es_str2cstr(value, NULL);
+    DEFiRet;
+
+    CHKmalloc(name);
+    *ret_name = name;
+    if (!tplFind(loadConf, name, (int)strlen(name))) {
+        LogError(0, RS_RET_PARAM_ERROR,
+                 "omtasklog: action \"%s\": parameter \"%s\": no template \"%s\" is defined before "
+                 "the action",
+                 pData->name, template_parameters[use], name);
+        iRet = RS_RET_PARAM_ERROR;
+    }
+
+finalize_it:
+    RETiRet;
 }
 
 /* All parameters, so that all errors are seen at once. Template names go to `ret_templates`. */
@@ -272,7 +296,7 @@ static rsRetVal set_parameters(instanceData *pData, struct cnfparamvals *values,
         if (!values[i].bUsed)
             continue;
         if (use != USE_COUNT) {
-            ret_templates[use] = es_str2cstr(values[i].val.d.estr, NULL);
+            r = set_template(pData, use, values[i].val.d.estr, &ret_templates[use]);
         } else if (parameter_descriptions[i].type == eCmdHdlrArray) {
             struct cnfarray *array = values[i].val.d.ar;
             for (int j = 0; j < array->nmemb; j++)

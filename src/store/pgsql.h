@@ -30,6 +30,7 @@ struct pgsql {
     PGconn *conn; /* NULL, or connected, non-blocking and in pipeline mode for good */
     bool checked; /* the target was found right over this connection */
     bool has_statement_timeout, has_lock_timeout, has_idle_timeout; /* by the user's own options */
+    size_t window; /* rows sent at once, see pgsql_batch.c */
 
     /* Made by the check, kept until the next one. */
     enum value_form *forms; /* of the columns and then of the keys, as parameters are numbered */
@@ -68,7 +69,8 @@ int pgsql_next(struct pgsql *pg, int64_t deadline_ms, PGresult **ret_result);
 int pgsql_poll(struct pgsql *pg, PGresult **ret_result);
 
 /* Ends a segment of the pipeline after `count` sent statements and waits for them. The result is
- * that of the first statement that failed or else of the last one. */
+ * that of the first statement that failed or else of the last one. An end of the session is an error
+ * of the call. */
 int pgsql_settle(struct pgsql *pg, size_t count, int64_t deadline_ms, PGresult **ret_result);
 
 /* Sends one statement, waits for it, and fails as pgsql_refused does when it is refused. */

@@ -13,7 +13,9 @@
  *
  * A batch must get on even if it can never be written within its time, because the same batch comes
  * again: after half of the time no further row is begun, those that are done are committed and the
- * rest is put off. For the same reason a locked row is waited for only briefly, and ever more briefly.
+ * rest is put off. What is sent cannot be called back, so no more than two windows of rows are on the
+ * way, and a window grows from one row as long as the server answers quickly. For the same reason a
+ * locked row is waited for only briefly, and ever more briefly.
  *
  * Statements are prepared anew in each batch, as the unnamed statement: that is cheap beside a
  * commit, follows a changed table, and works behind poolers, which share sessions between clients.
@@ -27,7 +29,7 @@
 #include <string.h>
 
 enum {
-    WINDOW_ROWS = 32, /* sent and not yet answered; a flush is asked for after half of them */
+    MOST_WINDOW = 32,
     LOCK_FAST_MS = 500,
     LOCK_CAREFUL_MS = 250, /* for the first locked row; halved after each */
     LOCK_LEAST_MS = 4,
@@ -200,8 +202,9 @@ struct pipeline {
     size_t sent_count;
     size_t taken_count;
     bool is_refused;      /* an answer was bad, so the rest of the pipeline is void */
-    enum refusal refusal; /* then: what it was */
     const char *prepared; /* the statement that the session holds */
+    size_t in_window;     /* rows of the window that is being filled */
+    int64_t window_ms;    /* when it was begun */
 };
 
 static int pipeline_prepare(struct pgsql *pg, struct pipeline *pipeline, const char *sql)
@@ -227,48 +230,67 @@ static int pipeline_send(struct batch *b, struct pipeline *pipeline, size_t i)
     if (PQsendQueryPrepared(pg->conn, "", (int)n, pg->parameters, NULL, NULL, 0) == 0)
         return pgsql_lost(pg);
     pipeline->sent[pipeline->sent_count++] = (int)i;
-    if (pipeline->sent_count % (WINDOW_ROWS / 2) == 0 && PQsendFlushRequest(pg->conn) == 0)
+    pipeline->in_window++;
+    if (pipeline->in_window >= pg->window && PQsendFlushRequest(pg->conn) == 0)
         return pgsql_lost(pg);
     return pgsql_flush(pg, b->deadline_ms);
 }
 
-static void pipeline_judge(struct batch *b, struct pipeline *pipeline, const PGresult *result)
+static int pipeline_judge(struct batch *b, struct pipeline *pipeline, const PGresult *result)
 {
     int what = pipeline->sent[pipeline->taken_count++];
 
-    if (!pgsql_is_good(result)) {
-        if (!pipeline->is_refused) {
-            pipeline->refusal = pgsql_refusal(result);
-            (void)pgsql_refused(b->pg, result);
-        }
-        pipeline->is_refused = true;
-    } else if (what >= 0) {
-        judge_good(b, (size_t)what, result);
+    if (pgsql_is_good(result)) {
+        if (what >= 0)
+            judge_good(b, (size_t)what, result);
+        return 0;
     }
+    if (pipeline->is_refused)
+        return 0;
+    pipeline->is_refused = true;
+    return pgsql_refusal(result) == REFUSAL_SESSION ? pgsql_refused(b->pg, result) : 0;
 }
 
 /* Takes the answers that are there, and waits as long as more than `most` are due. */
 static int pipeline_take(struct batch *b, struct pipeline *pipeline, size_t most)
 {
-    while (pipeline->taken_count < pipeline->sent_count) {
+    int r = 0;
+
+    while (r == 0 && pipeline->taken_count < pipeline->sent_count) {
         bool wait = pipeline->sent_count - pipeline->taken_count > most;
         PGresult *result = NULL;
-        int r = wait ? pgsql_next(b->pg, b->deadline_ms, &result) : pgsql_poll(b->pg, &result);
 
-        if (r < 0)
+        r = wait ? pgsql_next(b->pg, b->deadline_ms, &result) : pgsql_poll(b->pg, &result);
+        if (r < 0 || result == NULL)
             return r;
-        if (result == NULL)
-            return 0;
-        pipeline_judge(b, pipeline, result);
+        r = pipeline_judge(b, pipeline, result);
         PQclear(result);
     }
-    return 0;
+    return r;
+}
+
+/* A window is full: waits until the one before it is answered, and sees how long that took. */
+static int pipeline_turn(struct batch *b, struct pipeline *pipeline)
+{
+    size_t *window = &b->pg->window;
+    int r = pipeline_take(b, pipeline, *window > 1 ? *window : 0);
+    int64_t now_ms = store_now_ms(&b->pg->base);
+    int64_t took_ms = now_ms - pipeline->window_ms;
+
+    if (took_ms * 16 < b->half_ms - now_ms)
+        *window = *window < MOST_WINDOW ? *window * 2 : MOST_WINDOW;
+    else if (*window > 1)
+        *window /= 2;
+    pipeline->in_window = 0;
+    pipeline->window_ms = now_ms;
+    return r;
 }
 
 static int pipeline_fill(struct batch *b, struct pipeline *pipeline, size_t count)
 {
     int r = 0;
 
+    pipeline->window_ms = store_now_ms(&b->pg->base);
     for (size_t i = 0; r == 0 && i < count && !pipeline->is_refused; i++) {
         if (b->outcomes[i].verdict == TASKLOG_NEVER)
             continue;
@@ -277,8 +299,8 @@ static int pipeline_fill(struct batch *b, struct pipeline *pipeline, size_t coun
             continue;
         }
         r = pipeline_send(b, pipeline, i);
-        if (r == 0)
-            r = pipeline_take(b, pipeline, WINDOW_ROWS);
+        if (r == 0 && pipeline->in_window >= b->pg->window)
+            r = pipeline_turn(b, pipeline);
     }
     return r;
 }
@@ -330,7 +352,7 @@ static int write_fast(struct batch *b, size_t count)
         r = pipeline_commit(b, &pipeline);
     if (r < 0 || !pipeline.is_refused)
         goto finish;
-    r = pipeline.refusal == REFUSAL_SESSION ? -EAGAIN : rollback(b);
+    r = rollback(b);
     if (r == 0)
         r = REDO;
 finish:

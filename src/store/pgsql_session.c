@@ -231,6 +231,7 @@ int pgsql_connect(struct pgsql *pg, int64_t deadline_ms)
         return r;
     name_session(pg);
     PQsetErrorVerbosity(pg->conn, PQERRORS_TERSE);
+    pg->window = 1;
     pg->has_statement_timeout = options_set(pg->conn, "statement_timeout");
     pg->has_lock_timeout = options_set(pg->conn, "lock_timeout");
     pg->has_idle_timeout = options_set(pg->conn, "idle_in_transaction_session_timeout");
@@ -265,13 +266,17 @@ int pgsql_send(struct pgsql *pg, const char *sql, size_t count, const char *cons
     return 0;
 }
 
+/* A server that hangs up may have said why: what it said is looked at before the end counts. */
 static int receive(struct pgsql *pg, short events, int64_t deadline_ms)
 {
-    int r = store_wait(&pg->base, PQsocket(pg->conn), events, deadline_ms);
+    int r;
 
+    if (PQsocket(pg->conn) < 0)
+        return pgsql_lost(pg);
+    r = store_wait(&pg->base, PQsocket(pg->conn), events, deadline_ms);
     if (r < 0)
         return r;
-    if ((r & ~POLLOUT) != 0 && PQconsumeInput(pg->conn) == 0)
+    if ((r & ~POLLOUT) != 0 && PQconsumeInput(pg->conn) == 0 && PQisBusy(pg->conn))
         return pgsql_lost(pg);
     return 0;
 }
@@ -284,7 +289,7 @@ int pgsql_flush(struct pgsql *pg, int64_t deadline_ms)
         if (r == 0)
             return 0;
         if (r < 0)
-            return pgsql_lost(pg);
+            return PQisBusy(pg->conn) ? pgsql_lost(pg) : 0;
         r = receive(pg, POLLIN | POLLOUT, deadline_ms);
         if (r < 0)
             return r;
@@ -352,8 +357,8 @@ int pgsql_settle(struct pgsql *pg, size_t count, int64_t deadline_ms, PGresult *
             PQclear(result);
         }
     }
-    if (r == 0 && PQstatus(pg->conn) == CONNECTION_BAD)
-        r = pgsql_lost(pg);
+    if (kept != NULL && !pgsql_is_good(kept) && pgsql_refusal(kept) == REFUSAL_SESSION)
+        r = pgsql_refused(pg, kept);
     if (r < 0) {
         PQclear(kept);
         return r;

@@ -4,7 +4,9 @@
  * and leaves journal mode and synchronous as they are: the file is Django's.
  *
  * SQLite has one lock for all rows. It is waited for patiently and held briefly, because others (a
- * web server, usually) wait for it with a patience of their own, 5 seconds by Django's default.
+ * web server, usually) wait for it with a patience of their own, 5 seconds by Django's default. They
+ * do not queue for it but look every now and then whether it is free, so between two batches it is
+ * left free for a share of the time: a backlog that is worked off without a pause would starve them.
  *
  * A statement's error undoes that statement alone, but some errors undo the whole transaction
  * (a constraint or a trigger may ask for that, too). Then the row that did it is set aside and the
@@ -17,15 +19,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "message.h"
 #include "refusal.h"
 
 enum {
     PROGRESS_STEPS = 4000, /* of SQLite's machine, between looks at the clock */
-    LONGEST_NAP_MS = 20,
+    LONGEST_NAP_MS = 5,
     LOCK_HELD_MS = 2000,
+    REST_SHARE = 4, /* of the time that the lock was held it is then left free */
 };
 
 enum { REDO = 1, COMMIT_REFUSED = 2 };
@@ -49,10 +51,19 @@ static void close_file(struct sqlite *lite)
     lite->db = NULL;
 }
 
+/* Closes a handle whose files belong to somebody else by now: nothing of it must reach them. */
+static void close_replaced(struct sqlite *lite)
+{
+    sqlite3_db_config(lite->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    close_file(lite);
+}
+
 static void sqlite_free(struct tasklog_store *store)
 {
     struct sqlite *lite = (struct sqlite *)store;
 
+    if (lite->db != NULL && sqlite_is_replaced(lite))
+        close_replaced(lite);
     close_file(lite);
     free(lite->forms);
     free(lite);
@@ -91,7 +102,6 @@ static int on_progress(void *context)
 
 static int open_file(struct sqlite *lite)
 {
-    struct stat is;
     int code =
         sqlite3_open_v2(lite->path, &lite->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 
@@ -103,14 +113,6 @@ static int open_file(struct sqlite *lite)
     /* A name in double quotes is a name and never a string; foreign keys hold, as in Django. */
     sqlite3_db_config(lite->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(lite->db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
-    if (stat(lite->path, &is) != 0)
-        return store_fail(&lite->base, -EAGAIN, "SQLite database \"%s\": %s", lite->path,
-                          strerror(errno));
-    lite->device = is.st_dev;
-    lite->inode = is.st_ino;
-    if (sqlite_is_moved(lite))
-        return store_fail(&lite->base, -EAGAIN, "%s was replaced while it was opened",
-                          lite->base.name);
     if (sqlite3_db_readonly(lite->db, "main") != 0)
         return store_fail(&lite->base, -EINVAL, "%s can be read but not written", lite->base.name);
     return 0;
@@ -128,8 +130,8 @@ static int sqlite_open(struct tasklog_store *store, int64_t deadline_ms)
             calloc(store->target.column_count + store->target.key_count, sizeof *lite->forms);
     if (lite->forms == NULL)
         return store_fail(store, -EAGAIN, "out of memory");
-    if (lite->db != NULL && sqlite_is_moved(lite))
-        close_file(lite);
+    if (lite->db != NULL && sqlite_is_replaced(lite))
+        close_replaced(lite);
     if (lite->db != NULL)
         return 0;
     r = sqlite_check_file(lite);
@@ -137,6 +139,8 @@ static int sqlite_open(struct tasklog_store *store, int64_t deadline_ms)
         r = open_file(lite);
     if (r == 0)
         r = sqlite_check(lite);
+    if (r == 0)
+        r = sqlite_identify(lite);
     if (r < 0)
         close_file(lite);
     return r;
@@ -263,17 +267,21 @@ static int begin(struct batch *b)
     int left_ms = store_left_ms(&lite->base, lite->deadline_ms);
     int code;
 
+    if (store_now_ms(&lite->base) < lite->rest_until_ms &&
+        store_wait(&lite->base, -1, 0, lite->rest_until_ms) == -ECANCELED)
+        return -ECANCELED;
     lite->patience_ms = lite->deadline_ms - left_ms / 4;
     code = run(lite, "BEGIN IMMEDIATE");
     if (code != SQLITE_OK)
         return give_up(lite, code);
-    if (sqlite_is_moved(lite)) {
+    lite->locked_ms = store_now_ms(&lite->base);
+    if (sqlite_is_replaced(lite)) {
         rollback(lite);
-        close_file(lite);
+        close_replaced(lite);
         return store_fail(&lite->base, -EAGAIN, "%s was replaced by another file", lite->base.name);
     }
     left_ms = store_left_ms(&lite->base, lite->deadline_ms) / 2;
-    b->stop_ms = store_now_ms(&lite->base) + (left_ms < LOCK_HELD_MS ? left_ms : LOCK_HELD_MS);
+    b->stop_ms = lite->locked_ms + (left_ms < LOCK_HELD_MS ? left_ms : LOCK_HELD_MS);
     return 0;
 }
 
@@ -286,6 +294,8 @@ static int commit(struct batch *b)
 
     lite->patience_ms = patience_ms < lite->deadline_ms ? patience_ms : lite->deadline_ms;
     code = run(lite, "COMMIT");
+    lite->rest_until_ms = store_now_ms(&lite->base);
+    lite->rest_until_ms += (lite->rest_until_ms - lite->locked_ms) / REST_SHARE + 1;
     if (code == SQLITE_OK)
         return 0;
     if (refusal_of_sqlite(code) != REFUSAL_NEVER)

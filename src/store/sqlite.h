@@ -27,18 +27,26 @@ struct sqlite_form {
     enum value_form text;
 };
 
+/* Which files were opened. Zero = there was none. */
+struct sqlite_identity {
+    dev_t device;
+    ino_t inode;
+    ino_t wal_inode;
+};
+
 struct sqlite {
     struct tasklog_store base;
     const char *path; /* a part of base.target.database once that is there */
     sqlite3 *db;      /* NULL, or open and the target found right */
-    dev_t device;     /* of the opened file */
-    ino_t inode;
+    struct sqlite_identity identity;
     struct sqlite_form *forms; /* of the columns and then of the keys */
     sqlite3_stmt *update;      /* for rows that replace */
     sqlite3_stmt *append;      /* for rows that append; NULL if no column does */
     sqlite3_stmt *insert;      /* NULL unless the mode is upsert */
     int64_t deadline_ms;       /* of the running call: its statements are interrupted then */
     int64_t patience_ms;       /* until when a lock is waited for */
+    int64_t locked_ms;         /* when the write lock was taken last */
+    int64_t rest_until_ms;     /* it is not taken again before this */
 };
 
 /* --- sqlite.c ---------------------------------------------------------------------------------- */
@@ -51,8 +59,9 @@ int sqlite_refused(struct sqlite *lite, int code);
 /* Is the file there, and can it and its folder be written? 0, -EINVAL, -EAGAIN, with a message. */
 int sqlite_check_file(struct sqlite *lite);
 
-/* Was the file replaced by another one since it was opened? */
-bool sqlite_is_moved(struct sqlite *lite);
+/* Remembers which files have been opened, and tells whether they are still those of this name. */
+int sqlite_identify(struct sqlite *lite);
+bool sqlite_is_replaced(const struct sqlite *lite);
 
 /* --- sqlite_check.c ---------------------------------------------------------------------------- */
 

@@ -100,13 +100,43 @@ int sqlite_check_file(struct sqlite *lite)
     return check_folder(lite);
 }
 
-bool sqlite_is_moved(struct sqlite *lite)
+/*
+ * A backup may be restored while the file is open: another file is moved to its name, or it is written
+ * over in place and its write-ahead log is removed. Either way, what is written through the open
+ * handle goes where nobody will ever look. The log is told by its inode alone, as it never leaves the
+ * side of the file, and while we have the file open nobody but such a restore removes it.
+ */
+static int read_identity(const struct sqlite *lite, struct sqlite_identity *ret_identity)
 {
-    struct stat is;
+    char *wal_path = sqlite3_mprintf("%s-wal", lite->path);
+    struct stat is = {0};
+    struct stat wal = {0};
+    int r = wal_path != NULL ? stat(lite->path, &is) : -1;
+
+    if (r == 0 && stat(wal_path, &wal) != 0)
+        wal.st_ino = 0;
+    sqlite3_free(wal_path);
+    *ret_identity = (struct sqlite_identity){is.st_dev, is.st_ino, wal.st_ino};
+    return r;
+}
+
+/* SQLite knows, of its own handle, whether the name has been given to another file since. */
+int sqlite_identify(struct sqlite *lite)
+{
     int moved = 0;
 
-    if (stat(lite->path, &is) != 0 || is.st_dev != lite->device || is.st_ino != lite->inode)
-        return true;
-    return sqlite3_file_control(lite->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
-           moved != 0;
+    if (read_identity(lite, &lite->identity) != 0 ||
+        sqlite3_file_control(lite->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK ||
+        moved != 0)
+        return store_fail(&lite->base, -EAGAIN, "%s was replaced while it was opened",
+                          lite->base.name);
+    return 0;
+}
+
+bool sqlite_is_replaced(const struct sqlite *lite)
+{
+    struct sqlite_identity now;
+
+    return read_identity(lite, &now) != 0 || now.device != lite->identity.device ||
+           now.inode != lite->identity.inode || now.wal_inode != lite->identity.wal_inode;
 }

@@ -501,6 +501,12 @@ void tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now, boo
         ;
 }
 
+bool tasklog_table_show(struct tasklog_table *table, struct tasklog_now now,
+                        struct tasklog_results *results)
+{
+    return tick_live(table, now, results) > 0;
+}
+
 static void sooner(int64_t *due_ms, int64_t candidate_ms)
 {
     if (candidate_ms < *due_ms)

@@ -50,7 +50,14 @@ THREADED    := $(filter $(B)/tests/unit/test_collector% $(patsubst src/collector
 ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(SUPPORT_OBJ) $(UNIT:=.o) $(STORE:=.o) $(FUZZ:%=$(B)/tests/fuzz/%.o)
 
 # Functions that a test puts its own in place of:  WRAP_test_table = -Wl,--wrap=malloc
-WRAP_test_row       = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
+WRAP_MEMORY         = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
+WRAP_test_torture   = $(WRAP_MEMORY) -Wl,--wrap=open_memstream
+WRAP_test_row       = $(WRAP_MEMORY)
+WRAP_test_collector = $(WRAP_MEMORY) -Wl,--wrap=pthread_create,--wrap=getrandom,--wrap=tasklog_table_tick
+WRAP_FAKE_STORE     = -Wl,--wrap=tasklog_store_new,--wrap=tasklog_store_free,--wrap=tasklog_store_open \
+                      -Wl,--wrap=tasklog_store_write,--wrap=tasklog_store_interrupt \
+                      -Wl,--wrap=tasklog_store_message,--wrap=tasklog_store_name
+WRAP_test_writer    = $(WRAP_FAKE_STORE) -Wl,--wrap=pthread_cond_timedwait,--wrap=row_batch_add
 
 # --- How it is run -----------------------------------------------------------------------------------------------
 

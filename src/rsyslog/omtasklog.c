@@ -78,8 +78,11 @@ typedef struct wrkrInstanceData {
     size_t joined_bytes;
 } wrkrInstanceData_t;
 
-/* Host-required state: modules are told to start all their actions at once. Main thread only. */
+/* Host-required state: modules are told to start all their actions at once. Changed by the main thread
+ * only, while no other uses it: before the inputs start and after they have ended. */
 static instanceData *instances;
+static statsobj_t *module_stats;
+static int action_count; /* as a counter */
 
 /* Names as users see them; the collector's config knows what each takes, and templates are rsyslog's. */
 static struct cnfparamdescr parameter_descriptions[] = {
@@ -126,12 +129,35 @@ static void say(void *context, int severity, const char *text)
 
 /* ---- statistics ---- */
 
+/* rsyslog calls an object's notifier when it has read the object, so the actions' counters would be as
+ * old as the interval between two reports. The module's own object stands before those of its actions
+ * in the list, and its notifier looks after theirs. */
 static void read_counters(statsobj_t *stats, void *context)
 {
-    instanceData *pData = context;
-
     (void)stats;
-    tasklog_collector_count(pData->collector, &pData->counters);
+    (void)context;
+    for (instanceData *pData = instances; pData; pData = pData->next)
+        if (pData->collector)
+            tasklog_collector_count(pData->collector, &pData->counters);
+}
+
+static rsRetVal add_module_stats(void)
+{
+    DEFiRet;
+
+    action_count = 0;
+    for (const instanceData *pData = instances; pData; pData = pData->next)
+        action_count++;
+    CHKiRet(statsobj.Construct(&module_stats));
+    CHKiRet(statsobj.SetName(module_stats, (uchar *)"omtasklog"));
+    CHKiRet(statsobj.SetOrigin(module_stats, (uchar *)"omtasklog"));
+    CHKiRet(statsobj.SetReadNotifier(module_stats, read_counters, NULL));
+    CHKiRet(statsobj.AddCounter(module_stats, (const uchar *)"actions", ctrType_Int, CTR_FLAG_NONE,
+                                &action_count));
+    CHKiRet(statsobj.ConstructFinalize(module_stats));
+
+finalize_it:
+    RETiRet;
 }
 
 static rsRetVal add_counters(instanceData *pData)
@@ -168,7 +194,6 @@ static rsRetVal add_counters(instanceData *pData)
     CHKiRet(statsobj.Construct(&pData->stats));
     CHKiRet(statsobj.SetName(pData->stats, (uchar *)pData->name));
     CHKiRet(statsobj.SetOrigin(pData->stats, (uchar *)"omtasklog"));
-    CHKiRet(statsobj.SetReadNotifier(pData->stats, read_counters, pData));
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         CHKiRet(statsobj.AddCounter(pData->stats, (const uchar *)all[i].name, ctrType_IntCtr,
                                     CTR_FLAG_NONE, all[i].counter));
@@ -429,6 +454,8 @@ finalize_it:
 BEGINactivateCnf
     CODESTARTactivateCnf
     tzset();
+    if (instances)
+        (void)add_module_stats(); /* before those of the actions */
     for (instanceData *pData = instances; pData; pData = pData->next)
         (void)start_instance(pData, pModConf->pConf); /* it has said what was wrong */
 ENDactivateCnf
@@ -649,6 +676,8 @@ ENDcommitTransaction
 
 BEGINmodExit
     CODESTARTmodExit
+    if (module_stats)
+        statsobj.Destruct(&module_stats);
     objRelease(glbl, CORE_COMPONENT);
     objRelease(statsobj, CORE_COMPONENT);
 ENDmodExit

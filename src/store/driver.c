@@ -51,7 +51,7 @@ int store_wait(struct tasklog_store *store, int fd, short events, int64_t deadli
         if (r > 0)
             return fds[0].revents;
         if (r == 0)
-            return store_fail(store, -EAGAIN, "%s does not answer in time", store->name);
+            return store_fail(store, -EAGAIN, "no answer in time");
         if (errno != EINTR)
             return store_fail(store, -EAGAIN, "poll: %s", strerror(errno));
     }

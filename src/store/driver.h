@@ -66,7 +66,8 @@ int store_wait(struct tasklog_store *store, int fd, short events, int64_t deadli
 
 bool store_is_interrupted(const struct tasklog_store *store);
 
-/* Keeps the text as the store's message, as one clean line, and returns `r`. */
+/* Keeps the text as the store's message, as one clean line, and returns `r`. A front says which store
+ * it is about when it tries again; what somebody has to mend (-EINVAL) names all that it needs. */
 int store_fail(struct tasklog_store *store, int r, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

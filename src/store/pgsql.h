@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the PostgreSQL driver share: pgsql.c drives, pgsql_session.c talks to libpq
- * without ever blocking, pgsql_check.c compares the target with the catalog, pgsql_batch.c writes.
+ * without ever blocking, pgsql_check.c compares the target with the catalog, pgsql_batch.c and its
+ * two ways, pgsql_pipeline.c and pgsql_careful.c, write.
  */
 #ifndef STORE_PGSQL_H
 #define STORE_PGSQL_H
@@ -30,7 +31,7 @@ struct pgsql {
     PGconn *conn; /* NULL, or connected, non-blocking and in pipeline mode for good */
     bool checked; /* the target was found right over this connection */
     bool has_statement_timeout, has_lock_timeout, has_idle_timeout; /* by the user's own options */
-    size_t window; /* rows sent at once, see pgsql_batch.c */
+    size_t window; /* rows sent at once, see pgsql_pipeline.c */
 
     /* Made by the check, kept until the next one. */
     enum value_form *forms; /* of the columns and then of the keys, as parameters are numbered */

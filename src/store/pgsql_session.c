@@ -36,7 +36,7 @@ int pgsql_lost(struct pgsql *pg)
 {
     const char *why = PQerrorMessage(pg->conn);
 
-    return store_fail(&pg->base, -EAGAIN, "lost the connection to %s: %s", pg->base.name,
+    return store_fail(&pg->base, -EAGAIN, "the connection is lost: %s",
                       *why != '\0' ? why : "no reason given");
 }
 
@@ -56,10 +56,12 @@ int pgsql_refused(struct pgsql *pg, const PGresult *result)
 {
     const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     enum refusal refusal = pgsql_refusal(result);
-    bool later = refusal == REFUSAL_LATER || refusal == REFUSAL_SESSION;
 
-    return store_fail(&pg->base, later ? -EAGAIN : -EINVAL, "%s: %s", pg->base.name,
-                      text != NULL ? text : PQresultErrorMessage(result));
+    if (text == NULL)
+        text = PQresultErrorMessage(result);
+    if (refusal == REFUSAL_LATER || refusal == REFUSAL_SESSION)
+        return store_fail(&pg->base, -EAGAIN, "%s", text);
+    return store_fail(&pg->base, -EINVAL, "%s: %s", pg->base.name, text);
 }
 
 /* --- Connecting -------------------------------------------------------------------------------- */
@@ -96,24 +98,26 @@ static const char *find_sqlstate(const char *text)
 /* Why there is no connection, and whether that will pass. */
 static int refuse_connection(struct pgsql *pg)
 {
-    const char *why = PQerrorMessage(pg->conn);
+    const char *why = nonempty(PQerrorMessage(pg->conn), "no reason given");
+    const char *user = nonempty(PQuser(pg->conn), "?");
     const char *found = find_sqlstate(why);
-    char sqlstate[6] = "";
-    enum refusal refusal;
+    bool wrong = PQconnectionNeedsPassword(pg->conn) != 0;
+    int bytes = (int)strlen(why);
 
-    if (found == NULL) {
-        int r = PQconnectionNeedsPassword(pg->conn) ? -EINVAL : -EAGAIN;
+    if (found != NULL) {
+        char sqlstate[6] = "";
+        enum refusal refusal;
 
-        return store_fail(&pg->base, r, "cannot connect to %s as user \"%s\": %s", pg->base.name,
-                          nonempty(PQuser(pg->conn), "?"), nonempty(why, "no reason given"));
+        memcpy(sqlstate, found, 5);
+        refusal = refusal_of_sqlstate(sqlstate);
+        wrong = refusal != REFUSAL_SESSION && refusal != REFUSAL_LATER;
+        why = found + strlen("28P01: ");
+        bytes = (int)strcspn(why, "\n");
     }
-    memcpy(sqlstate, found, 5);
-    refusal = refusal_of_sqlstate(sqlstate);
-    found += strlen("28P01: ");
-    return store_fail(&pg->base,
-                      refusal == REFUSAL_SESSION || refusal == REFUSAL_LATER ? -EAGAIN : -EINVAL,
-                      "cannot connect to %s as user \"%s\": %.*s", pg->base.name,
-                      nonempty(PQuser(pg->conn), "?"), (int)strcspn(found, "\n"), found);
+    if (wrong)
+        return store_fail(&pg->base, -EINVAL, "cannot connect to %s as user \"%s\": %.*s",
+                          pg->base.name, user, bytes, why);
+    return store_fail(&pg->base, -EAGAIN, "cannot connect as user \"%s\": %.*s", user, bytes, why);
 }
 
 /* Does the user, by connection string, environment or service file, set `name` at the start? */

@@ -36,7 +36,8 @@ struct batch {
     struct sqlite *lite;
     const struct tasklog_row *rows;
     struct tasklog_outcome *outcomes;
-    int64_t stop_ms; /* no row is begun after this */
+    int64_t stop_ms;                       /* no row is begun after this */
+    struct tasklog_outcome commit_outcome; /* why a commit was refused */
 };
 
 /* --- Opening and closing ----------------------------------------------------------------------- */
@@ -71,13 +72,14 @@ static void sqlite_free(struct tasklog_store *store)
 
 int sqlite_refused(struct sqlite *lite, int code)
 {
+    const char *text = lite->db != NULL ? sqlite3_errmsg(lite->db) : sqlite3_errstr(code);
     enum refusal refusal = refusal_of_sqlite(code);
-    bool later = refusal == REFUSAL_LATER || refusal == REFUSAL_SESSION;
 
     if (store_is_interrupted(&lite->base))
         return store_fail(&lite->base, -ECANCELED, "interrupted");
-    return store_fail(&lite->base, later ? -EAGAIN : -EINVAL, "%s: %s", lite->base.name,
-                      lite->db != NULL ? sqlite3_errmsg(lite->db) : sqlite3_errstr(code));
+    if (refusal == REFUSAL_LATER || refusal == REFUSAL_SESSION)
+        return store_fail(&lite->base, -EAGAIN, "%s", text);
+    return store_fail(&lite->base, -EINVAL, "%s: %s", lite->base.name, text);
 }
 
 /* Called by SQLite when another connection holds the lock: wait on, or give up with SQLITE_BUSY? */
@@ -278,7 +280,7 @@ static int begin(struct batch *b)
     if (sqlite_is_replaced(lite)) {
         rollback(lite);
         close_replaced(lite);
-        return store_fail(&lite->base, -EAGAIN, "%s was replaced by another file", lite->base.name);
+        return store_fail(&lite->base, -EAGAIN, "the file was replaced by another one");
     }
     left_ms = store_left_ms(&lite->base, lite->deadline_ms) / 2;
     b->stop_ms = lite->locked_ms + (left_ms < LOCK_HELD_MS ? left_ms : LOCK_HELD_MS);
@@ -300,7 +302,7 @@ static int commit(struct batch *b)
         return 0;
     if (refusal_of_sqlite(code) != REFUSAL_NEVER)
         return give_up(lite, code);
-    (void)sqlite_refused(lite, code);
+    outcome_set(&b->commit_outcome, TASKLOG_NEVER, NULL, "%s", sqlite3_errmsg(lite->db));
     rollback(lite);
     return COMMIT_REFUSED;
 }
@@ -345,7 +347,7 @@ static int write_one_by_one(struct batch *b, size_t count)
             continue;
         r = write_without_spoilers(b, i, i + 1);
         if (r == COMMIT_REFUSED) {
-            outcome_set(&b->outcomes[i], TASKLOG_NEVER, NULL, "%s", b->lite->base.message);
+            b->outcomes[i] = b->commit_outcome;
             r = 0;
         }
     }

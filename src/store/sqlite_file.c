@@ -128,8 +128,7 @@ int sqlite_identify(struct sqlite *lite)
     if (read_identity(lite, &lite->identity) != 0 ||
         sqlite3_file_control(lite->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK ||
         moved != 0)
-        return store_fail(&lite->base, -EAGAIN, "%s was replaced while it was opened",
-                          lite->base.name);
+        return store_fail(&lite->base, -EAGAIN, "the file was replaced while it was opened");
     return 0;
 }
 

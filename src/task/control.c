@@ -81,8 +81,8 @@ static bool next_item(struct cursor *cursor, struct item *ret_item)
             if (*cursor->at == '\\' && cursor->at + 1 < cursor->end)
                 cursor->at++;
         bool closed = cursor->at < cursor->end;
-        *ret_item = (struct item){name, name_bytes, value + 1,
-                                  (size_t)(cursor->at - value - 1), true};
+        *ret_item =
+            (struct item){name, name_bytes, value + 1, (size_t)(cursor->at - value - 1), true};
         if (closed)
             cursor->at++;
         /* Anything glued to the closing quote is a typo. */

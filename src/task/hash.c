@@ -38,7 +38,8 @@ static void absorb(struct state *s, uint64_t word)
 
 uint64_t hash_bytes(const struct hash_key *key, const void *data, size_t bytes)
 {
-    struct state s = {key->k0 ^ UINT64_C(0x736f6d6570736575), key->k1 ^ UINT64_C(0x646f72616e646f6d),
+    struct state s = {key->k0 ^ UINT64_C(0x736f6d6570736575),
+                      key->k1 ^ UINT64_C(0x646f72616e646f6d),
                       key->k0 ^ UINT64_C(0x6c7967656e657261),
                       key->k1 ^ UINT64_C(0x7465646279746573)};
     const char *at = data;

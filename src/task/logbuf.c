@@ -167,7 +167,8 @@ static size_t note(const struct logbuf *log, char *buffer, size_t buffer_bytes)
 {
     if (log->missing_messages == 0)
         return 0;
-    return (size_t)snprintf(buffer, buffer_bytes, "\n[... %llu line%s (%llu bytes) missing here ...]",
+    return (size_t)snprintf(buffer, buffer_bytes,
+                            "\n[... %llu line%s (%llu bytes) missing here ...]",
                             (unsigned long long)log->missing_messages,
                             log->missing_messages == 1 ? "" : "s",
                             (unsigned long long)log->missing_bytes);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "run.h"
 
@@ -74,9 +75,21 @@ size_t tasklog_result_counters(const struct tasklog_result *result, char *buffer
     return used;
 }
 
+static size_t string_memory(const char *text)
+{
+    return text ? strlen(text) + 1 : 0;
+}
+
 size_t tasklog_result_memory(const struct tasklog_result *result)
 {
-    return sizeof(*result) + result->kind_bytes + result->id_bytes + result->log.memory_bytes;
+    size_t bytes = sizeof(*result) + result->log.memory_bytes;
+
+    bytes += string_memory(run_kind(result)) + string_memory(run_id(result)) +
+             string_memory(run_host(result));
+    bytes += string_memory(result->first_error) + string_memory(result->summary);
+    for (size_t i = 0; i < result->counter_count; i++)
+        bytes += sizeof(result->counters[i]) + string_memory(result->counters[i].name);
+    return bytes;
 }
 
 void tasklog_result_free(struct tasklog_result *result)

@@ -31,6 +31,18 @@ struct tasklog_result *run_new(const struct tasklog_line *line)
     return run;
 }
 
+/* A string of `bytes` bytes, behind which nothing is looked at. */
+static char *copy_bytes(const char *data, size_t bytes)
+{
+    char *copy = malloc(bytes + 1);
+
+    if (!copy)
+        return NULL;
+    memcpy(copy, data, bytes);
+    copy[bytes] = '\0';
+    return copy;
+}
+
 static bool copy_counters(const struct tasklog_result *run, struct tasklog_result *copy)
 {
     if (run->counter_count == 0)
@@ -87,9 +99,11 @@ static struct run_counter *find_counter(const struct tasklog_result *run, const 
     return NULL;
 }
 
-/* Adds names that are new, with the value 0: nothing is lost when a later one fails. */
+/* Adds names that are new, with the value 0; all of them or none. */
 static int add_names(struct tasklog_result *run, struct control *control)
 {
+    size_t before = run->counter_count;
+
     for (size_t i = 0; i < control->counter_count; i++) {
         const struct control_counter *counter = &control->counters[i];
         if (find_counter(run, counter->name, counter->name_bytes))
@@ -101,14 +115,19 @@ static int add_names(struct tasklog_result *run, struct control *control)
         struct run_counter *grown =
             realloc(run->counters, (run->counter_count + 1) * sizeof(*grown));
         if (!grown)
-            return -ENOMEM;
+            goto failed;
         run->counters = grown;
-        char *name = strndup(counter->name, counter->name_bytes);
+        char *name = copy_bytes(counter->name, counter->name_bytes);
         if (!name)
-            return -ENOMEM;
+            goto failed;
         grown[run->counter_count++] = (struct run_counter){name, 0};
     }
     return 0;
+
+failed:
+    while (run->counter_count > before)
+        free(run->counters[--run->counter_count].name);
+    return -ENOMEM;
 }
 
 int run_report(struct tasklog_result *run, struct control *control)
@@ -144,7 +163,7 @@ int run_first_error(struct tasklog_result *run, const char *text, size_t bytes)
         return 0;
     const char *newline = memchr(text, '\n', bytes);
     size_t line_bytes = newline ? (size_t)(newline - text) : bytes;
-    char *copy = strndup(text, text_cut(text, line_bytes, FIRST_ERROR_BYTES_MAX));
+    char *copy = copy_bytes(text, text_cut(text, line_bytes, FIRST_ERROR_BYTES_MAX));
     if (!copy)
         return -ENOMEM;
     run->first_error = copy;

@@ -15,9 +15,9 @@ void stamp_set(struct stamp *stamp, int64_t time_us)
         return;
     if (!localtime_r(&time, &tm))
         tm = (struct tm){.tm_year = 70, .tm_mday = 1};
-    int bytes = snprintf(stamp->text, sizeof(stamp->text), "[%04d-%02d-%02d %02d:%02d:%02d] ",
-                         tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-                         tm.tm_sec);
+    int bytes =
+        snprintf(stamp->text, sizeof(stamp->text), "[%04d-%02d-%02d %02d:%02d:%02d] ",
+                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
     stamp->bytes = (size_t)bytes < sizeof(stamp->text) ? (size_t)bytes : sizeof(stamp->text) - 1;
     stamp->second = second;
 }

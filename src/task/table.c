@@ -25,7 +25,6 @@
 enum {
     BUCKETS_MIN = 64,
     LATE_FLUSH_MS = 200,     /* late lines come in bursts: one statement for all of it */
-    QUIET_GRAIN_MS = 1000,   /* how exact the order of the quiet list has to be */
     TIGHT_BYTES_MIN = 16384, /* what a log may hold even when memory is short */
 };
 
@@ -38,7 +37,6 @@ struct tasklog_table {
     size_t open_count;
     size_t memory_bytes; /* of all tasks' logs */
     struct task_link age, quiet, live, ended, late;
-    int64_t quiet_grain_ms;
     struct text_buffer text_buffer, formatted_buffer, closing_buffer;
     struct control control;
 };
@@ -161,7 +159,8 @@ static void unlink_task(struct tasklog_table *table, struct task *task)
 
 static void enter_open(struct tasklog_table *table, struct task *task, int64_t now_ms)
 {
-    task->started_ms = task->last_ms = task->quiet_ms = now_ms;
+    task->started_ms = task->quiet_ms = now_ms;
+    task->tight_bytes = 0;
     list_remove(&task->age);
     list_remove(&task->quiet);
     list_remove(&task->show);
@@ -207,9 +206,6 @@ static void close_task(struct tasklog_table *table, struct task *task)
 /* A sign of life: the idle time begins anew. */
 static void touch(struct tasklog_table *table, struct task *task, int64_t now_ms)
 {
-    task->last_ms = now_ms;
-    if (now_ms - task->quiet_ms < table->quiet_grain_ms)
-        return;
     task->quiet_ms = now_ms;
     list_remove(&task->quiet);
     list_add(&table->quiet, &task->quiet);
@@ -223,24 +219,28 @@ static void show_later(struct task_link *list, struct task *task, int64_t now_ms
     list_add(list, &task->show);
 }
 
+static void show_live_later(struct tasklog_table *table, struct task *task, int64_t now_ms)
+{
+    if (table->env.rules.live_interval_ms > 0)
+        show_later(&table->live, task, now_ms);
+}
+
 /* A log of the table's has grown, shrunk or moved to a result. */
 static void account(struct tasklog_table *table, const struct task *task, size_t before_bytes)
 {
     table->memory_bytes += task->run->log.memory_bytes - before_bytes;
 }
 
-/* After the lateWindow: hands out late lines, forgets the task. 0 or -ENOMEM. */
-static int forget(struct tasklog_table *table, struct task *task, struct tasklog_results *results)
+/* After the lateWindow: hands out late lines, forgets the task. */
+static void forget(struct tasklog_table *table, struct task *task, struct tasklog_results *results)
 {
+    size_t memory = task->run->log.memory_bytes;
+
     if (logbuf_bytes(&task->run->log) > 0) {
-        size_t memory = task->run->log.memory_bytes;
-        int r = task_show_late(task, results);
-        if (r < 0)
-            return r;
+        task_give_late(task, results);
         table->memory_bytes -= memory;
     }
     close_task(table, task);
-    return 0;
 }
 
 static bool window_is_over(const struct tasklog_table *table, const struct task *task,
@@ -273,6 +273,7 @@ static int take_start(struct tasklog_table *table, struct task *task, const stru
     if (was_open)
         table->open_count--;
     enter_open(table, task, now.mono_ms);
+    show_live_later(table, task, now.mono_ms);
     return 0;
 }
 
@@ -280,16 +281,17 @@ static int take_start(struct tasklog_table *table, struct task *task, const stru
 static int take_late_control(struct tasklog_table *table, struct task *task,
                              const struct task_line *line, int64_t now_ms)
 {
-    int r = 0;
+    const struct control *control = &table->control;
+    int r;
 
-    if (table->control.verb == CONTROL_PROGRESS) {
+    if (control->verb == CONTROL_PROGRESS && !control->unreadable) {
         table->env.counters.late++;
         return 0;
     }
-    if (task->run->end == RUN_MARKER)
-        r = task_log(&table->env, task, line, table->env.rules.task_max_bytes);
-    else
+    if (control->verb == CONTROL_END && task->run->end != RUN_MARKER)
         r = task_end_late(&table->env, task, line, &table->control);
+    else
+        r = task_log(&table->env, task, line, table->env.rules.task_max_bytes);
     if (r == 0)
         show_later(&table->late, task, now_ms);
     return r;
@@ -321,20 +323,24 @@ static int take(struct tasklog_table *table, struct task *task, const struct tas
     if (r < 0)
         return r;
     touch(table, task, now.mono_ms);
-    if (table->env.rules.live_interval_ms > 0)
-        show_later(&table->live, task, now.mono_ms);
+    show_live_later(table, task, now.mono_ms);
     return 0;
 }
 
-static size_t cap_of(const struct tasklog_table *table, const struct task *task, bool tight)
+/* When memory becomes short, a log's size of that moment is its cap for as long as it is short. */
+static size_t cap_of(const struct tasklog_table *table, struct task *task, bool tight)
 {
     size_t most = table->env.rules.task_max_bytes;
 
-    if (!tight)
+    if (!tight) {
+        task->tight_bytes = 0;
         return most;
-    size_t has = task->run->log.memory_bytes;
-    size_t cap = has < TIGHT_BYTES_MIN ? TIGHT_BYTES_MIN : has;
-    return cap < most ? cap : most;
+    }
+    if (task->tight_bytes == 0)
+        task->tight_bytes = logbuf_bytes(&task->run->log);
+    if (task->tight_bytes < TIGHT_BYTES_MIN)
+        task->tight_bytes = TIGHT_BYTES_MIN;
+    return task->tight_bytes < most ? task->tight_bytes : most;
 }
 
 /* Repairs the texts of a line and finds out whether it is a control line: 1, 0, or -ENOMEM. */
@@ -374,9 +380,7 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
     if (is_control < 0)
         return is_control;
     if (task && task->ended && window_is_over(table, task, now.mono_ms)) {
-        int r = forget(table, task, results);
-        if (r < 0)
-            return r;
+        forget(table, task, results);
         task = NULL;
     }
     if (!is_control && line->severity > table->env.rules.level) {
@@ -436,13 +440,7 @@ static int tick_quiet(struct tasklog_table *table, struct tasklog_now now,
 
     if (most == 0 || !task || now.mono_ms - task->quiet_ms < most)
         return 0;
-    if (now.mono_ms - task->last_ms >= most)
-        return close_due(table, task, RUN_IDLE, now, results);
-    /* It was not moved for each of its lines: do that now. */
-    task->quiet_ms = task->last_ms;
-    list_remove(&task->quiet);
-    list_add(&table->quiet, &task->quiet);
-    return 1;
+    return close_due(table, task, RUN_IDLE, now, results);
 }
 
 static int tick_live(struct tasklog_table *table, struct tasklog_now now,
@@ -482,8 +480,8 @@ static int tick_ended(struct tasklog_table *table, struct tasklog_now now,
 
     if (!task || !window_is_over(table, task, now.mono_ms))
         return 0;
-    int r = forget(table, task, results);
-    return r < 0 ? r : 1;
+    forget(table, task, results);
+    return 1;
 }
 
 void tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now, bool live,
@@ -552,7 +550,6 @@ int tasklog_table_new(const struct tasklog_rules *rules, const uint8_t seed[16],
         return -ENOMEM;
     }
     memcpy(&table->key, seed, sizeof(table->key));
-    table->quiet_grain_ms = rules->idle_ms / 8 < QUIET_GRAIN_MS ? rules->idle_ms / 8 : QUIET_GRAIN_MS;
     list_init(&table->age);
     list_init(&table->quiet);
     list_init(&table->live);
@@ -568,8 +565,7 @@ void tasklog_table_drain(struct tasklog_table *table, struct tasklog_now now,
     struct task *task;
 
     while ((task = first_quiet(&table->ended)) != NULL)
-        if (forget(table, task, results) < 0)
-            close_task(table, task);
+        forget(table, task, results);
     while ((task = first_by_age(table)) != NULL) {
         table->memory_bytes -= task->run->log.memory_bytes;
         unlink_task(table, task);

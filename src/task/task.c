@@ -90,6 +90,22 @@ static void count_message(struct tasklog_result *run, int severity, size_t bytes
         run->warnings++;
 }
 
+/* The same, and it may be the first error. 0 or -ENOMEM. */
+static int add_message(struct tasklog_result *run, int severity, const char *text, size_t bytes)
+{
+    int r = severity <= SEVERITY_ERROR ? run_first_error(run, text, bytes) : 0;
+
+    if (r == 0)
+        count_message(run, severity, bytes);
+    return r;
+}
+
+static void forget_first_error(struct tasklog_result *run)
+{
+    free(run->first_error);
+    run->first_error = NULL;
+}
+
 static void note_missing(struct task_env *env, struct tasklog_result *run, uint64_t before)
 {
     uint64_t missing = run->log.missing_messages - before;
@@ -105,21 +121,23 @@ int task_log(struct task_env *env, struct task *task, const struct task_line *li
 {
     struct tasklog_result *run = task->run;
     uint64_t missing = run->log.missing_messages;
-    int r;
+    bool is_first_error = line->line->severity <= SEVERITY_ERROR && !run->first_error;
+    int r = 0;
 
-    if (line->line->severity <= SEVERITY_ERROR) {
+    if (is_first_error)
         r = run_first_error(run, line->text.data, line->text.bytes);
-        if (r < 0)
-            return r;
-    }
-    r = append_line(env, task, line, cap_bytes);
-    if (r < 0)
+    if (r == 0)
+        r = append_line(env, task, line, cap_bytes);
+    if (r < 0) {
+        if (is_first_error)
+            forget_first_error(run);
         return r;
+    }
     count_message(run, line->line->severity, line->text.bytes);
     note_missing(env, run, missing);
     if (task->ended)
         env->counters.late++;
-    else if (line->text.altered)
+    else if (line->text.altered || line->formatted.altered)
         env->counters.altered++;
     else
         env->counters.lines++;
@@ -138,16 +156,20 @@ int task_progress(struct task_env *env, struct task *task, const struct task_lin
 {
     struct tasklog_result *run = task->run;
     uint64_t missing = run->log.missing_messages;
+    bool is_first_error = line->line->severity <= SEVERITY_ERROR && !run->first_error;
     /* The raw line is kept if it could not be read; whether it could is known after the report. */
     size_t room = STAMP_BYTES_MAX + line->text.bytes + line->formatted.bytes + 32;
     int r = logbuf_reserve(&run->log, cap_bytes, room);
-    if (r < 0)
-        return r;
-    r = run_report(run, control);
+    if (r == 0 && is_first_error)
+        r = run_first_error(run, line->text.data, line->text.bytes);
+    if (r == 0)
+        r = run_report(run, control);
+    if (is_first_error && (r < 0 || !control->unreadable))
+        forget_first_error(run);
     if (r < 0)
         return r;
     if (control->unreadable) {
-        (void)!append_line(env, task, line, SIZE_MAX);
+        (void)!append_line(env, task, line, cap_bytes);
         count_message(run, line->line->severity, line->text.bytes);
         note_missing(env, run, missing);
     }
@@ -205,14 +227,13 @@ static struct tasklog_result *ended_copy(const struct tasklog_result *run, enum 
     after->end_us = end_us;
     after->duration_us = run_duration_us(after, end_us);
     if (control) {
+        int severity = line->line->severity;
         if (run_report(after, control) < 0)
             goto failed;
-        if (control->unreadable)
-            count_message(after, line->line->severity, line->text.bytes);
-        if (control->text)
-            count_message(after, line->line->severity, control->text_bytes);
-        if (control->text && line->line->severity <= SEVERITY_ERROR &&
-            run_first_error(after, control->text, control->text_bytes) < 0)
+        if (control->unreadable &&
+            add_message(after, severity, line->text.data, line->text.bytes) < 0)
+            goto failed;
+        if (control->text && add_message(after, severity, control->text, control->text_bytes) < 0)
             goto failed;
     }
     set_status(after, control);
@@ -340,7 +361,8 @@ int task_restart(struct task_env *env, struct task *task, const struct task_line
     if (r == 0 && control->unreadable) {
         struct task started = {.run = run};
         r = append_line(env, &started, line, env->rules.task_max_bytes);
-        count_message(run, line->line->severity, line->text.bytes);
+        if (r == 0)
+            r = add_message(run, line->line->severity, line->text.data, line->text.bytes);
     }
     if (r == 0 && task->ended && logbuf_bytes(&task->run->log) > 0)
         r = task_show_late(task, results);
@@ -382,6 +404,15 @@ int task_show_live(struct task_env *env, struct task *task, struct tasklog_now n
     return 0;
 }
 
+static void push_late(struct task *task, struct tasklog_result *late,
+                      struct tasklog_results *results)
+{
+    late->type = TASKLOG_RESULT_LATE;
+    late->append_at = task->stored_chars;
+    task->stored_chars += (int64_t)logbuf_char_count(&late->log);
+    tasklog_results_push(results, late);
+}
+
 int task_show_late(struct task *task, struct tasklog_results *results)
 {
     struct tasklog_result *late = run_copy(task->run);
@@ -390,11 +421,14 @@ int task_show_late(struct task *task, struct tasklog_results *results)
         return -ENOMEM;
     late->log = task->run->log;
     task->run->log = (struct logbuf){0};
-    late->type = TASKLOG_RESULT_LATE;
-    late->append_at = task->stored_chars;
-    task->stored_chars += (int64_t)logbuf_char_count(&late->log);
-    tasklog_results_push(results, late);
+    push_late(task, late, results);
     return 0;
+}
+
+void task_give_late(struct task *task, struct tasklog_results *results)
+{
+    push_late(task, task->run, results);
+    task->run = NULL;
 }
 
 void task_give_open(struct task *task, struct tasklog_now now, struct tasklog_results *results)

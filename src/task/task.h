@@ -34,12 +34,12 @@ struct task {
     struct tasklog_result *run; /* ended: what late results say; its log is late text to be shown */
     bool ended;
     struct task_link age;   /* open: by started_ms */
-    struct task_link quiet; /* open: by quiet_ms; ended: by quiet_ms, then the time it ended */
+    struct task_link quiet; /* by quiet_ms, open or ended */
     struct task_link show;  /* something to write: open: live; ended: late lines. By show_ms */
     int64_t started_ms;
-    int64_t last_ms;  /* the last line */
-    int64_t quiet_ms; /* its place in the list: last_ms, but moved only now and then */
+    int64_t quiet_ms; /* open: the last line; ended: the end */
     int64_t show_ms;
+    size_t tight_bytes;   /* what its log may hold while memory is short; 0 = it is not */
     int64_t stored_chars; /* ended: how long the log is in the database */
 };
 
@@ -91,7 +91,9 @@ int task_show_live(struct task_env *env, struct task *task, struct tasklog_now n
 int task_show_late(struct task *task, struct tasklog_results *results)
     __attribute__((warn_unused_result));
 
-/* Gives away the run of an open task as it is; the task can only be freed then. */
+/* Give away the run of an open task as it is, or of an ended one with its late lines; the task can
+ * only be freed then. */
 void task_give_open(struct task *task, struct tasklog_now now, struct tasklog_results *results);
+void task_give_late(struct task *task, struct tasklog_results *results);
 
 #endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fast way of writing a batch: BEGIN, all rows, COMMIT as one pipeline. It knows that a row was
+ * refused, not which verdict that means; then it rolls back and leaves the batch to the careful way.
+ *
+ * What is sent cannot be called back, so no more than two windows of rows are on the way. A window
+ * grows from one row as long as the server answers quickly.
+ *
+ * The statement is prepared anew in each batch, as the unnamed one: that is cheap beside a commit,
+ * follows a changed table, and works behind poolers, which share sessions between clients.
+ */
+#include "pgsql_batch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { MOST_WINDOW = 32, LOCK_MS = 500 };
+
+/* What was sent and in which order its answers are due. A row is its index; a preparation is -1. */
+struct pipeline {
+    int *sent;
+    size_t sent_count;
+    size_t taken_count;
+    bool is_refused;      /* an answer was bad, so the rest of the pipeline is void */
+    const char *prepared; /* the statement that the session holds */
+    size_t in_window;     /* rows of the window that is being filled */
+    int64_t window_ms;    /* when it was begun */
+};
+
+static int pipeline_prepare(struct pgsql *pg, struct pipeline *pipeline, const char *sql)
+{
+    if (pipeline->prepared == sql)
+        return 0;
+    if (PQsendPrepare(pg->conn, "", sql, 0, NULL) == 0)
+        return pgsql_lost(pg);
+    pipeline->prepared = sql;
+    pipeline->sent[pipeline->sent_count++] = -1;
+    return 0;
+}
+
+static int pipeline_send(struct batch *b, struct pipeline *pipeline, size_t i)
+{
+    struct pgsql *pg = b->pg;
+    int r = pipeline_prepare(pg, pipeline, pg->sql[batch_appends(b, i)]);
+    size_t n;
+
+    if (r < 0)
+        return r;
+    n = batch_bind(b, i);
+    if (PQsendQueryPrepared(pg->conn, "", (int)n, pg->parameters, NULL, NULL, 0) == 0)
+        return pgsql_lost(pg);
+    pipeline->sent[pipeline->sent_count++] = (int)i;
+    pipeline->in_window++;
+    if (pipeline->in_window >= pg->window && PQsendFlushRequest(pg->conn) == 0)
+        return pgsql_lost(pg);
+    return pgsql_flush(pg, b->deadline_ms);
+}
+
+static int pipeline_judge(struct batch *b, struct pipeline *pipeline, PGresult *result)
+{
+    int what = pipeline->sent[pipeline->taken_count++];
+
+    if (pgsql_is_good(result)) {
+        if (what >= 0)
+            batch_judge_good(b, (size_t)what, result);
+        return 0;
+    }
+    if (pipeline->is_refused)
+        return 0;
+    pipeline->is_refused = true;
+    return pgsql_refusal(result) == REFUSAL_SESSION ? pgsql_refused(b->pg, result) : 0;
+}
+
+/* Takes the answers that are there, and waits as long as more than `most` are due. */
+static int pipeline_take(struct batch *b, struct pipeline *pipeline, size_t most)
+{
+    int r = 0;
+
+    while (r == 0 && pipeline->taken_count < pipeline->sent_count) {
+        bool wait = pipeline->sent_count - pipeline->taken_count > most;
+        PGresult *result = NULL;
+
+        r = wait ? pgsql_next(b->pg, b->deadline_ms, &result) : pgsql_poll(b->pg, &result);
+        if (r < 0 || result == NULL)
+            return r;
+        r = pipeline_judge(b, pipeline, result);
+        PQclear(result);
+    }
+    return r;
+}
+
+/* A window is full: waits until the one before it is answered, and sees how long that took. */
+static int pipeline_turn(struct batch *b, struct pipeline *pipeline)
+{
+    size_t *window = &b->pg->window;
+    int r = pipeline_take(b, pipeline, *window > 1 ? *window : 0);
+    int64_t now_ms = store_now_ms(&b->pg->base);
+    int64_t took_ms = now_ms - pipeline->window_ms;
+
+    if (took_ms * 16 < b->half_ms - now_ms)
+        *window = *window < MOST_WINDOW ? *window * 2 : MOST_WINDOW;
+    else if (*window > 1)
+        *window /= 2;
+    pipeline->in_window = 0;
+    pipeline->window_ms = now_ms;
+    return r;
+}
+
+static int pipeline_fill(struct batch *b, struct pipeline *pipeline, size_t count)
+{
+    int r = 0;
+
+    pipeline->window_ms = store_now_ms(&b->pg->base);
+    for (size_t i = 0; r == 0 && i < count && !pipeline->is_refused; i++) {
+        if (b->outcomes[i].verdict == TASKLOG_NEVER)
+            continue;
+        if (store_now_ms(&b->pg->base) >= b->half_ms) {
+            outcome_set_no_time(&b->outcomes[i]);
+            continue;
+        }
+        r = pipeline_send(b, pipeline, i);
+        if (r == 0 && pipeline->in_window >= b->pg->window)
+            r = pipeline_turn(b, pipeline);
+    }
+    return r;
+}
+
+/* The rows are sent: asks for the commit and waits for all that is due. */
+static int pipeline_commit(struct batch *b, struct pipeline *pipeline)
+{
+    PGresult *result = NULL;
+    int r = pipeline->is_refused ? 0 : pgsql_send(b->pg, "COMMIT", 0, NULL);
+    bool is_sent = !pipeline->is_refused;
+
+    if (r == 0 && PQpipelineSync(b->pg->conn) == 0)
+        r = pgsql_lost(b->pg);
+    if (r == 0)
+        r = pgsql_flush(b->pg, b->deadline_ms);
+    if (r == 0)
+        r = pipeline_take(b, pipeline, 0);
+    if (r == 0 && is_sent) {
+        r = pgsql_next(b->pg, b->deadline_ms, &result);
+        if (r == 0 && !pipeline->is_refused)
+            r = batch_judge_commit(b, result);
+        PQclear(result);
+    }
+    if (r >= 0) {
+        int end = pgsql_next(b->pg, b->deadline_ms, &result); /* the pipeline's end itself */
+
+        if (end == 0)
+            PQclear(result);
+        r = end < 0 ? end : r;
+    }
+    return r;
+}
+
+int batch_write_pipeline(struct batch *b, size_t count)
+{
+    struct pipeline pipeline = {0};
+    int left_ms = store_left_ms(&b->pg->base, b->deadline_ms);
+    int lock_ms = left_ms / 8 < LOCK_MS ? left_ms / 8 + 1 : LOCK_MS;
+    int r = -1;
+
+    pipeline.sent = calloc(2 * count, sizeof *pipeline.sent);
+    if (pipeline.sent == NULL)
+        return store_fail(&b->pg->base, -EAGAIN, "out of memory");
+    r = batch_begin(b, lock_ms);
+    if (r < 0)
+        goto finish;
+    r = pipeline_fill(b, &pipeline, count);
+    if (r == 0)
+        r = pipeline_commit(b, &pipeline);
+    if (r < 0 || !pipeline.is_refused)
+        goto finish;
+    r = batch_rollback(b);
+    if (r == 0)
+        r = REDO;
+finish:
+    free(pipeline.sent);
+    return r;
+}

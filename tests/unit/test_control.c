@@ -248,6 +248,7 @@ static void numbers_have_64_bits(void **state)
         {"@task end n=-", "end UNREADABLE"},
         {"@task end n=--3", "end UNREADABLE"},
         {"@task end n=-9223372036854775807", "end n:-9223372036854775807"},
+        {"@task end n=-9223372036854775808", "end UNREADABLE"}, /* it means "not reported" */
         {"@task end n=-9223372036854775809", "end UNREADABLE"},
         {"@task start pid=2147483647", "start pid=2147483647"},
         {"@task start pid=2147483648", "start UNREADABLE"},

@@ -199,6 +199,80 @@ static void a_kind_has_these_characters_and_no_others(void **state)
     assert_int_equal(tasklog_kind_span(FIFTY "!", 51), 50);
 }
 
+/* ---- messages, whose tag the syslog parser may have cut in two ---- */
+
+static void a_message_gives_tag_and_text_however_it_was_cut(void **state)
+{
+    static const struct {
+        const char *tag, *text;
+        bool is_rfc5424, split;
+        const char *id, *expected; /* no id: no task's line, the text alone */
+    } cases[] = {
+        {"job[1]:", " text", false, false, "1", "text"},
+        {"job[1]:", "  two blanks", false, false, "1", " two blanks"},
+        {"job[1]:", "text", false, false, "1", "text"},
+        {"job[1]:", "", false, false, "1", ""},
+        {"job[1]", " text", false, false, "1", "text"},
+        {"job[1]", "text", true, false, "1", "text"},
+        {"job[1]", " text", true, false, "1", " text"},
+        {"job[1]", "\xEF\xBB\xBFtext", true, false, "1", "text"},
+        {"job[1]", "\xEF\xBB\xBF", true, false, "1", ""},
+        {"job[1]", "\xEF\xBB", true, false, "1", "\xEF\xBB"},
+        {"job[1]:", " \xEF\xBB\xBFtext", false, false, "1", "\xEF\xBB\xBFtext"},
+        /* Ended at the first blank or colon of the task id. */
+        {"job[run", " 42]: text", false, true, "run 42", "text"},
+        {"job[a:", "b]: text", false, true, "a:b", "text"},
+        {"job[a:", " b c]: text", false, true, "a: b c", "text"},
+        {"job[", " ]: text", false, true, " ", "text"},
+        {"job[a", " b]", false, true, "a b", ""},
+        {"job[a", " b] text: more", false, true, "a b", "text: more"},
+        {"job[gr\xC3\xBC\xC3\x9F", " gott]: text", false, true, "gr\xC3\xBC\xC3\x9F gott", "text"},
+        /* Ended too late: text without a blank. */
+        {"job[1]text:", " more", false, true, "1", "text: more"},
+        {"job[1]:text", " more", false, true, "1", "text more"},
+        /* No task's line. */
+        {"job:", " text", false, false, NULL, "text"},
+        {"job:", " text [1] more", false, false, NULL, "text [1] more"},
+        {"job[1:", " never closed", false, true, NULL, "never closed"},
+        {"job[]:", " text", false, true, NULL, "text"},
+        {"job[a", " \n]: text", false, true, NULL, "\n]: text"},
+        {"", "text", false, false, NULL, "text"},
+        {"", "", false, false, NULL, ""},
+        {"job", "\xEF\xBB\xBFtext", true, false, NULL, "text"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t tag_bytes = strlen(cases[i].tag), bytes = strlen(cases[i].text);
+        char *tag_copy = exact_copy(cases[i].tag, tag_bytes), got[64];
+        char *text_copy = exact_copy(cases[i].text, bytes);
+        char *joined = cases[i].split ? malloc(tag_bytes + bytes) : NULL;
+        struct tasklog_message message = {tag_copy, tag_bytes, text_copy, bytes,
+                                          cases[i].is_rfc5424};
+        struct tasklog_tag tag;
+        const char *text;
+        size_t text_bytes;
+        if (tasklog_message_is_split(&message) != cases[i].split)
+            fail_msg("\"%s\" \"%s\": is it split?", cases[i].tag, cases[i].text);
+        const char *fault = tasklog_message_parse(&message, joined, &tag, &text, &text_bytes);
+        if (!fault != (cases[i].id != NULL))
+            fail_msg("\"%s\" \"%s\": %s", cases[i].tag, cases[i].text, fault ? fault : "taken");
+        if (fault) {
+            tasklog_message_text(&message, &text, &text_bytes);
+        } else {
+            snprintf(got, sizeof(got), "%.*s", (int)tag.id_bytes, tag.id);
+            expect_text(cases[i].tag, got, cases[i].id);
+            snprintf(got, sizeof(got), "%.*s", (int)tag.kind_bytes, tag.kind);
+            expect_text(cases[i].tag, got, "job");
+        }
+        snprintf(got, sizeof(got), "%.*s", (int)text_bytes, text);
+        expect_text(cases[i].text, got, cases[i].expected);
+        free(joined);
+        free(text_copy);
+        free(tag_copy);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +281,7 @@ int main(void)
         cmocka_unit_test(a_nul_is_a_control_character),
         cmocka_unit_test(kinds_and_ids_alone_follow_the_same_rules),
         cmocka_unit_test(a_kind_has_these_characters_and_no_others),
+        cmocka_unit_test(a_message_gives_tag_and_text_however_it_was_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,7 @@ def inputs():
         yield b"x" * length + b"\xe2\x82" + b"y" * 9 + b"\x80" + b"\xe2\x82\xac" * length
 
 
+print("# SPDX-License-Identifier: Apache-2.0")
 print("# bytes, then the text they become; made by text_repair.py")
 for data in inputs():
     print(data.hex(), data.decode("utf-8", "replace").replace("\0", "\ufffd").encode().hex())

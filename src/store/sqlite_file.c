@@ -47,6 +47,7 @@ static const char *group_name(gid_t gid, char text[USER_BYTES])
 static int refuse_access(struct sqlite *lite, const char *what, const char *path,
                          const struct stat *is, const char *why)
 {
+    const char *reason = strerror(errno); /* before the look-ups below set it */
     char user[USER_BYTES];
     char owner[USER_BYTES];
     char group[USER_BYTES];
@@ -54,7 +55,7 @@ static int refuse_access(struct sqlite *lite, const char *what, const char *path
     return store_fail(&lite->base, -EINVAL,
                       "%s \"%s\" cannot be written by user \"%s\"%s (%s; owner \"%s\", group "
                       "\"%s\", mode %04o)",
-                      what, path, user_name(geteuid(), user), why, strerror(errno),
+                      what, path, user_name(geteuid(), user), why, reason,
                       user_name(is->st_uid, owner), group_name(is->st_gid, group),
                       (unsigned)is->st_mode & 07777);
 }

@@ -53,11 +53,12 @@ ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(SUPPORT_OBJ) $(UNIT:=.o) $(STORE:=.o) 
 WRAP_MEMORY         = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
 WRAP_test_torture   = $(WRAP_MEMORY) -Wl,--wrap=open_memstream
 WRAP_test_row       = $(WRAP_MEMORY)
-WRAP_test_collector = $(WRAP_MEMORY) -Wl,--wrap=pthread_create,--wrap=getrandom,--wrap=tasklog_table_tick
+WRAP_test_collector = $(WRAP_MEMORY) -Wl,--wrap=pthread_create,--wrap=pthread_join,--wrap=getrandom \
+                      -Wl,--wrap=tasklog_table_tick
 WRAP_FAKE_STORE     = -Wl,--wrap=tasklog_store_new,--wrap=tasklog_store_free,--wrap=tasklog_store_open \
                       -Wl,--wrap=tasklog_store_write,--wrap=tasklog_store_interrupt \
                       -Wl,--wrap=tasklog_store_message,--wrap=tasklog_store_name
-WRAP_test_writer    = $(WRAP_FAKE_STORE) -Wl,--wrap=pthread_cond_timedwait,--wrap=row_batch_add
+WRAP_test_writer    = $(WRAP_FAKE_STORE) -Wl,--wrap=pthread_cond_timedwait,--wrap=row_batch_add,--wrap=collector_wait
 
 # --- How it is run -----------------------------------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ int tasklog_collector_start(struct tasklog_collector *collector)
     __attribute__((warn_unused_result));
 
 /*
- * Takes lines, in order. From any thread: one caller's lines stay in their order.
+ * Takes lines, in order. From any thread: one caller's lines stay in their order. Not after the stop.
  *
  * Returns how many were taken. Less than `count` means that memory is used up by results that the
  * database has not taken yet: call again with the rest after a while.

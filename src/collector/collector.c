@@ -25,6 +25,7 @@ enum {
     REJECTS_PER_MINUTE = 1,
     SAY_BYTES_MAX = 2048,
     NO_MEMORY_RETRY_MS = 50,
+    LITTLE_OF_BUDGET = 16, /* this part of it is little */
     LIVE_QUEUE_MAX = 1024, /* with more results waiting, running tasks are not shown */
 };
 
@@ -53,17 +54,25 @@ void collector_wait(struct tasklog_collector *collector, pthread_cond_t *conditi
 
 /* ---- time ---- */
 
+/* What results hold that the database may yet take. */
+static size_t waiting_bytes(const struct tasklog_collector *collector)
+{
+    return collector->queue.memory_bytes + collector->writing_bytes;
+}
+
 static bool budget_is_used_up(const struct tasklog_collector *collector)
 {
-    return tasklog_table_memory(collector->table) + collector->queue.memory_bytes +
-               collector->writing_bytes >
+    return tasklog_table_memory(collector->table) + waiting_bytes(collector) >
            collector->config->memory_budget_bytes;
 }
 
-/* There is no memory left, and waiting helps: there are results that the database may yet take. */
+/* There is no memory left, and waiting helps: results hold a good part of it. If running tasks hold
+ * nearly all, waiting would only stop everything. */
 static bool must_wait(const struct tasklog_collector *collector)
 {
-    return (collector->queue.first || collector->writing_count > 0) && budget_is_used_up(collector);
+    size_t little = collector->config->memory_budget_bytes / LITTLE_OF_BUDGET;
+
+    return waiting_bytes(collector) > little && budget_is_used_up(collector);
 }
 
 static bool shows_live(const struct tasklog_collector *collector)
@@ -181,8 +190,7 @@ void tasklog_collector_count(struct tasklog_collector *collector,
         .retries = collector->retries,
         .open_tasks = tasklog_table_open_count(collector->table),
         .waiting_rows = collector->queue.count + collector->writing_count,
-        .memory_bytes = tasklog_table_memory(collector->table) + collector->queue.memory_bytes +
-                        collector->writing_bytes,
+        .memory_bytes = tasklog_table_memory(collector->table) + waiting_bytes(collector),
     };
     pthread_mutex_unlock(&collector->lock);
 }

@@ -16,8 +16,8 @@
 
 enum {
     BATCH_ROWS_MAX = 256,
-    BATCH_BYTES_MAX = 8 << 20,
-    CALL_TIMEOUT_MS = 30000, /* of one call of the store */
+    BATCH_BYTES_MAX = 8 << 20, /* passed by one result at most; its rows hold as much again */
+    CALL_TIMEOUT_MS = 30000,   /* of one call of the store */
     CALL_TIMEOUT_MIN_MS = 100,
     RETRY_FIRST_MS = 100,
     RETRY_MOST_MS = 5000,
@@ -294,8 +294,7 @@ static bool is_over(const struct writer *writer)
 
     if (!collector->stopping)
         return false;
-    return !collector->queue.first || writer->trouble == -ECANCELED ||
-           (writer->trouble == -EINVAL && writer->stopping) ||
+    return !collector->queue.first || (writer->trouble == -EINVAL && writer->stopping) ||
            collector_now(collector).mono_ms >= collector->stop_at_ms;
 }
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 20000, OFFERS_MAX = 20000 };
+enum { ROWS_MAX = 20000, OFFERS_MAX = 16384 };
 
 struct tasklog_store {
     const struct tasklog_target *target;
@@ -18,7 +18,7 @@ struct tasklog_store {
     char message[256];
 };
 
-/* How often a row was offered, to tell the judge. */
+/* How often a row was offered, to tell the judge: a hash table, empty where the attempt is 0. */
 struct offer {
     char id[64];
     char status[32];
@@ -35,7 +35,6 @@ static struct {
     struct fake_row rows[ROWS_MAX];
     size_t row_count;
     struct offer offers[OFFERS_MAX];
-    size_t offer_count;
     struct fake_calls calls;
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -59,7 +58,8 @@ void fake_store_reset(void)
     fake.message[0] = '\0';
     fake.is_blocked = false;
     fake.judge = NULL;
-    fake.row_count = fake.offer_count = 0;
+    fake.row_count = 0;
+    memset(fake.offers, 0, sizeof(fake.offers));
     fake.calls = (struct fake_calls){0};
     pthread_mutex_unlock(&fake.lock);
 }
@@ -232,14 +232,21 @@ static const struct tasklog_value *value_of(const struct tasklog_store *store,
 
 static unsigned next_attempt(const char *id, const char *status)
 {
-    for (size_t i = 0; i < fake.offer_count; i++)
-        if (strcmp(fake.offers[i].id, id) == 0 && strcmp(fake.offers[i].status, status) == 0)
-            return ++fake.offers[i].attempt;
-    insist(fake.offer_count < OFFERS_MAX, "too many rows for a judge");
-    struct offer *offer = &fake.offers[fake.offer_count++];
-    snprintf(offer->id, sizeof(offer->id), "%s", id);
-    snprintf(offer->status, sizeof(offer->status), "%s", status);
-    return offer->attempt = 1;
+    size_t at = 0;
+
+    for (const char *c = id; *c; c++)
+        at = at * 31 + (unsigned char)*c;
+    for (size_t looks = 0; looks < OFFERS_MAX; looks++, at++) {
+        struct offer *offer = &fake.offers[at % OFFERS_MAX];
+        if (offer->attempt == 0) {
+            snprintf(offer->id, sizeof(offer->id), "%s", id);
+            snprintf(offer->status, sizeof(offer->status), "%s", status);
+        }
+        if (strcmp(offer->id, id) == 0 && strcmp(offer->status, status) == 0)
+            return ++offer->attempt;
+    }
+    insist(false, "too many rows for a judge");
+    return 0;
 }
 
 static void keep(const struct tasklog_store *store, const struct tasklog_row *row)

@@ -5,6 +5,8 @@
  */
 #include "support/store_fixture.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -49,6 +51,7 @@ int fixture_setup(void **state)
     struct fixture *fixture = calloc(1, sizeof *fixture);
 
     assert_non_null(fixture);
+    fixture->timeout_ms = FIXTURE_TIMEOUT_MS;
     fixture->kind = *(const enum database_kind *)*state;
     fixture->database = database_new(fixture->kind);
     database_run(fixture->database, make_table[fixture->kind]);
@@ -90,7 +93,7 @@ struct tasklog_value fixture_number(long long number)
 
 int fixture_open(struct fixture *fixture)
 {
-    return tasklog_store_open(fixture->store, FIXTURE_TIMEOUT_MS);
+    return tasklog_store_open(fixture->store, fixture->timeout_ms);
 }
 
 int fixture_reopen(struct fixture *fixture, const struct tasklog_target *target)
@@ -130,7 +133,7 @@ int fixture_write(struct fixture *fixture, const struct fixture_row *rows, size_
         row[i].columns = &values[i][1];
         row[i].append_at = rows[i].appends ? rows[i].append_at : -1;
     }
-    return tasklog_store_write(fixture->store, row, count, FIXTURE_TIMEOUT_MS, fixture->outcomes);
+    return tasklog_store_write(fixture->store, row, count, fixture->timeout_ms, fixture->outcomes);
 }
 
 int fixture_write_one(struct fixture *fixture, const char *task_id, const char *status,
@@ -139,6 +142,36 @@ int fixture_write_one(struct fixture *fixture, const char *task_id, const char *
     const struct fixture_row row = replace(task_id, status, log);
 
     return fixture_write(fixture, &row, 1);
+}
+
+struct interruption {
+    struct tasklog_store *store;
+    int64_t at_ms;
+};
+
+static void *interrupt_soon(void *context)
+{
+    struct interruption *interruption = context;
+
+    steady_sleep_ms(100);
+    interruption->at_ms = steady_now_ms();
+    tasklog_store_interrupt(interruption->store);
+    return NULL;
+}
+
+int64_t fixture_interrupt(struct fixture *fixture, const struct fixture_row *row)
+{
+    struct interruption interruption = {.store = fixture->store};
+    pthread_t thread;
+    int64_t ended_ms;
+    int r;
+
+    assert_int_equal(pthread_create(&thread, NULL, interrupt_soon, &interruption), 0);
+    r = fixture_write(fixture, row, 1);
+    ended_ms = steady_now_ms();
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(r, -ECANCELED);
+    return ended_ms - interruption.at_ms;
 }
 
 void expect_verdict(const struct fixture *fixture, size_t row, enum tasklog_verdict verdict)

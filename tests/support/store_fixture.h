@@ -18,13 +18,18 @@
 #include "support/database.h"
 #include "tasklog/store.h"
 
-enum { FIXTURE_TIMEOUT_MS = 4000, FIXTURE_MOST_ROWS = 400 };
+/* The time of a call is long enough for a busy machine. A test that waits for its end makes it short,
+ * and grants the machine some slack. */
+enum { FIXTURE_TIMEOUT_MS = 15000, FIXTURE_SHORT_MS = 3000, FIXTURE_SLACK_MS = 1500 };
+
+enum { FIXTURE_MOST_ROWS = 400 };
 
 struct fixture {
     enum database_kind kind;
     struct database *database;
     struct tasklog_target target; /* of `store`; a test may change it and open another one */
     struct tasklog_store *store;
+    int timeout_ms; /* of fixture_open and fixture_write */
     struct tasklog_outcome outcomes[FIXTURE_MOST_ROWS];
 };
 
@@ -53,6 +58,10 @@ int fixture_open(struct fixture *fixture);
 struct fixture_row replace(const char *task_id, const char *status, const char *log);
 struct fixture_row append(const char *task_id, const char *status, const char *log,
                           int64_t append_at);
+
+/* Has another thread interrupt the store while it writes the row, which something else must block.
+ * Says how long after the interrupt the write ended. */
+int64_t fixture_interrupt(struct fixture *fixture, const struct fixture_row *row);
 
 /* Writes rows; the answer is returned and the outcomes are in the fixture. */
 int fixture_write(struct fixture *fixture, const struct fixture_row *rows, size_t count);

@@ -71,10 +71,12 @@ class Rsyslogd:
 
     folder       where everything lies; a temporary one, removed by close(), if not given
     socket       a path for input(type="imuxsock"), always short enough for the kernel
+    prefix       a command that runs it in its own place, such as valgrind
     """
 
     def __init__(self, folder: Path | str | None = None, module_dirs: Iterable[Path | str] = (),
-                 env: Mapping[str, str] | None = None, stats: bool = False) -> None:
+                 env: Mapping[str, str] | None = None, stats: bool = False,
+                 prefix: Iterable[str] = ()) -> None:
         # A socket's path is at most 107 bytes, which folders of tests soon are by themselves.
         self._own = Path(tempfile.mkdtemp(prefix="rsyslogd-", dir="/tmp"))
         self.folder = Path(folder).resolve() if folder else self._own
@@ -83,6 +85,7 @@ class Rsyslogd:
         self.work.mkdir(parents=True, exist_ok=True)
         self.process: subprocess.Popen[bytes] | None = None
         self._stats = stats
+        self._prefix = list(prefix)
         self._env = {**os.environ, **(env or {})}
         self._module_dirs = [str(path) for path in module_dirs]
         self._conf_file = self.folder / "rsyslog.conf"
@@ -195,7 +198,7 @@ class Rsyslogd:
     # --- inside -------------------------------------------------------------------------------
 
     def _command(self) -> list[str]:
-        command = [RSYSLOGD, "-f", str(self._conf_file)]
+        command = [*self._prefix, RSYSLOGD, "-f", str(self._conf_file)]
         if self._module_dirs:
             packaged = f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}/rsyslog"
             command += ["-M", ":".join([*self._module_dirs, packaged])]

@@ -43,6 +43,8 @@ int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*run)(void *argument), void *argument);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*run)(void *argument), void *argument);
+int __real_pthread_join(pthread_t thread, void **ret_value);
+int __wrap_pthread_join(pthread_t thread, void **ret_value);
 ssize_t __real_getrandom(void *buffer, size_t bytes, unsigned flags);
 ssize_t __wrap_getrandom(void *buffer, size_t bytes, unsigned flags);
 void __real_tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now, bool live,
@@ -51,6 +53,7 @@ void __wrap_tasklog_table_tick(struct tasklog_table *table, struct tasklog_now n
                                struct tasklog_results *results);
 
 static int threads_left = INT_MAX;
+static int threads_running; /* those that were made and not joined */
 static int random_error;
 static atomic_bool tick_fails; /* as if there were no memory: what is due stays due */
 static atomic_int tick_count;
@@ -58,7 +61,16 @@ static atomic_int tick_count;
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*run)(void *argument), void *argument)
 {
-    return threads_left-- <= 0 ? EAGAIN : __real_pthread_create(thread, attributes, run, argument);
+    int r = threads_left-- <= 0 ? EAGAIN : __real_pthread_create(thread, attributes, run, argument);
+
+    threads_running += r == 0;
+    return r;
+}
+
+int __wrap_pthread_join(pthread_t thread, void **ret_value)
+{
+    threads_running--;
+    return __real_pthread_join(thread, ret_value);
 }
 
 ssize_t __wrap_getrandom(void *buffer, size_t bytes, unsigned flags)
@@ -99,6 +111,7 @@ static int tear_down(void **state)
     database_release(database);
     collecting_free(collecting);
     collecting = NULL;
+    assert_int_equal(threads_running, 0);
     database_free(database);
     threads_left = INT_MAX;
     random_error = 0;
@@ -571,6 +584,49 @@ static void many_tasks_that_do_not_fit_share_the_memory(void **state)
     expect("SELECT sum(complete) FROM tasks", "0");
 }
 
+/* Beside a megabyte of memory. */
+static void grow_a_running_task(int lines)
+{
+    char text[1001];
+
+    memset(text, 'x', 1000);
+    text[1000] = '\0';
+    for (int i = 0; i < lines; i++)
+        collecting_give(collecting, "job[large]", text);
+    assert_in_range(counters().memory_bytes, 900 << 10, (1 << 20) + (200 << 10));
+}
+
+static void tasks_come_and_go_beside_one_that_uses_up_the_memory(void **state)
+{
+    char tag[32];
+
+    (void)state;
+    BEGIN("liveInterval=0", "memoryBudget=1m");
+    grow_a_running_task(2000);
+    for (int i = 0; i < 30; i++) { /* the results of these are little: none has to wait */
+        grow_a_running_task(50);
+        snprintf(tag, sizeof(tag), "job[%d]", i);
+        collecting_give(collecting, tag, "one");
+        collecting_give(collecting, tag, "@task end");
+    }
+    WAIT(counters().rows_stored == 30);
+    stop(STOP_MS);
+    expect("SELECT group_concat(DISTINCT lines) FROM tasks WHERE status = 'COMPLETED'", "1");
+}
+
+static void a_small_result_that_is_put_off_does_not_stop_all_lines(void **state)
+{
+    (void)state;
+    BEGIN("liveInterval=0", "memoryBudget=1m");
+    WAIT(collecting_said(collecting, "writing to table") == 1);
+    database_hold(database, "UPDATE tasks SET status = status");
+    collecting_give(collecting, "job[1]", "@task end");
+    grow_a_running_task(2000);
+    assert_int_equal(counters().rows_stored, 0);
+    database_release(database);
+    WAIT(counters().rows_stored == 1);
+}
+
 static void without_memory_a_line_is_not_taken_and_can_be_given_again(void **state)
 {
     (void)state;
@@ -725,13 +781,15 @@ static void signals_are_left_to_the_threads_of_the_front(void **state)
     char path[300], line[128];
     uint64_t blocked;
     int seen = 0;
-    sigset_t before, after;
+    sigset_t none, before, after;
 
     (void)state;
-    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, &before);
     BEGIN("liveInterval=0");
-    pthread_sigmask(SIG_SETMASK, NULL, &after);
-    assert_int_equal(sigismember(&before, SIGTERM), sigismember(&after, SIGTERM));
+    pthread_sigmask(SIG_SETMASK, &before, &after);
+    for (int signal = 1; signal < 32; signal++)
+        assert_int_equal(sigismember(&after, signal), 0); /* the caller's are as they were */
     DIR *dir = opendir("/proc/self/task");
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
         snprintf(path, sizeof(path), "/proc/self/task/%s/status", entry->d_name);
@@ -756,6 +814,7 @@ static void a_thread_that_cannot_be_made_is_an_error_and_leaves_none(void **stat
         threads_left = can;
         assert_int_equal(tasklog_collector_start(collecting_collector(collecting)), -EAGAIN);
         threads_left = INT_MAX;
+        assert_int_equal(threads_running, 0);
         WAIT(count_entries("/proc/self/task") == threads);
         stop(0);
         collecting_free(collecting);
@@ -822,6 +881,7 @@ static void stopping_twice_is_stopping_once(void **state)
     collecting_give(collecting, "job[1]", "one");
     stop(STOP_MS);
     stop(STOP_MS);
+    assert_int_equal(threads_running, 0);
     expect("SELECT status FROM tasks", "RUNNING");
     assert_int_equal(counters().rows_stored, 1);
     assert_int_equal(counters().waiting_rows, 0);
@@ -857,6 +917,8 @@ int main(void)
         TEST(lines_are_refused_while_results_use_up_the_memory_and_taken_after),
         TEST(a_task_that_does_not_fit_keeps_head_and_tail),
         TEST(many_tasks_that_do_not_fit_share_the_memory),
+        TEST(tasks_come_and_go_beside_one_that_uses_up_the_memory),
+        TEST(a_small_result_that_is_put_off_does_not_stop_all_lines),
         TEST(without_memory_a_line_is_not_taken_and_can_be_given_again),
         TEST(the_timer_does_not_run_hot_when_memory_is_short),
         TEST(rows_catch_up_when_a_lock_is_released),

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A database that is locked, gone or silent: logging goes on, and rows catch up."""
+from __future__ import annotations
+
+import socket
+import sqlite3
+import threading
+import time
+
+import pytest
+
+from database import Database, Postgresql, Sqlite
+from rsyslogd import frame
+from tasklog import Tasklog, action, check_cut_log, check_log
+
+LOCKED_S = 3.0
+
+
+def log_for(seconds: float, daemon: Tasklog, first: int) -> tuple[int, float]:
+    """Runs one short task after the other; how many, and how long the slowest message took."""
+    until = time.monotonic() + seconds
+    number, slowest = first, 0.0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.settimeout(30)
+        client.connect(str(daemon.socket))
+        while time.monotonic() < until:
+            for text in (f"text of {number}", "@task end"):
+                began = time.monotonic()
+                client.send(frame(f"kind[{number}]", text))
+                slowest = max(slowest, time.monotonic() - began)
+            number += 1
+            time.sleep(0.01)
+    return number, slowest
+
+
+def test_logging_goes_on_while_the_table_is_locked(daemon: Tasklog, database: Database) -> None:
+    database.add(*map(str, range(1000)))
+    daemon.run(action(database))
+    daemon.log("kind[0]", "text of 0", "@task end")
+    database.wait("0")
+    with database.lock():
+        count, slowest = log_for(LOCKED_S, daemon, first=1)
+    assert count > 100
+    assert slowest < 0.5
+    database.wait_ended(count, seconds=20)
+    for task_id, row in database.rows().items():
+        if row.status != "IDLE":
+            check_log(row, [f"text of {task_id}"])
+    daemon.wait_counters(2 * count, rows_stored=count, rows_refused=0, rows_waiting=0)
+
+
+def test_a_connection_that_is_cut_is_made_again(daemon: Tasklog, postgresql: Postgresql) -> None:
+    postgresql.add(*map(str, range(1000)))
+    daemon.run(action(postgresql))
+    count = 0
+    for _ in range(5):
+        count, slowest = log_for(0.3, daemon, count)
+        assert slowest < 0.5
+        pid, = daemon.wait(postgresql.sessions, "a session")
+        postgresql.execute("SELECT pg_terminate_backend(?)", pid)
+    postgresql.wait_ended(count)
+    for task_id, row in postgresql.rows().items():
+        if row.status != "IDLE":
+            check_log(row, [f"text of {task_id}"])
+    daemon.wait_counters(2 * count, rows_stored=count, rows_refused=0)
+
+
+def test_a_server_that_is_stopped_and_started(daemon: Tasklog, postgresql: Postgresql) -> None:
+    postgresql.add(*map(str, range(1000)))
+    daemon.run(action(postgresql))
+    count, _ = log_for(0.1, daemon, 0)
+    with postgresql.server_stopped():
+        count, slowest = log_for(1.0, daemon, count)
+        assert slowest < 0.5
+        daemon.wait_said("Connection refused")
+    count, slowest = log_for(0.1, daemon, count)
+    postgresql.wait_ended(count, seconds=20)
+    for task_id, row in postgresql.rows().items():
+        if row.status != "IDLE":
+            check_log(row, [f"text of {task_id}"])
+    daemon.wait_said("takes results again")
+    daemon.wait_counters(2 * count, rows_stored=count, rows_refused=0)
+
+
+def test_a_file_that_others_write_and_that_is_replaced(daemon: Tasklog, sqlite: Sqlite) -> None:
+    sqlite.add("1", "2")
+    daemon.run(action(sqlite))
+    daemon.log("kind[1]", "text", "@task end")
+    check_log(sqlite.wait("1"), ["text"])
+    # A restored backup has the same name and is another file.
+    copy = sqlite.path.with_name("copy")
+    sqlite.backup(copy)
+    sqlite.close()
+    copy.rename(sqlite.path)
+    sqlite.open()
+    daemon.log("kind[2]", "text", "@task end")
+    check_log(sqlite.wait("2"), ["text"])
+
+
+@pytest.mark.parametrize("journal_mode", ["delete", "wal"])
+def test_a_file_that_another_process_reads_and_writes_all_the_time(
+        daemon: Tasklog, sqlite: Sqlite, journal_mode: str) -> None:
+    sqlite.execute(f"PRAGMA journal_mode={journal_mode}")
+    sqlite.add(*map(str, range(300)))
+    sqlite.add("other", total=0)
+    daemon.run(action(sqlite))
+    done = threading.Event()
+    written = []
+
+    def work() -> None:
+        with sqlite3.connect(sqlite.path, timeout=5, isolation_level=None) as other:
+            while not done.is_set():
+                other.execute("BEGIN IMMEDIATE")
+                other.execute("UPDATE app_task SET total = total + 1 WHERE task_id = 'other'")
+                other.execute("COMMIT")
+                other.execute("SELECT * FROM app_task").fetchall()
+                written.append(1)
+        other.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        for number in range(300):
+            daemon.log(f"kind[{number}]", "text", "@task end")
+        sqlite.wait_ended(300, seconds=20)
+    finally:
+        done.set()
+        worker.join(20)
+    assert not worker.is_alive() and len(written) > 10
+    (mode,), = sqlite.execute("PRAGMA journal_mode")
+    assert mode == journal_mode
+    assert sqlite.row("other").total == len(written)
+    assert not daemon.said("refused")
+
+
+# --- Stops ----------------------------------------------------------------------------------------
+
+def check_stop_while_away(daemon: Tasklog) -> None:
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < 8
+    assert "stopped with 6 results" in daemon.wait_said("dropped")
+
+
+def log_six_tasks(daemon: Tasklog) -> None:
+    for number in range(5):
+        daemon.log(f"kind[{number}]", "text", "@task end")
+    daemon.log("kind[open]", "text")
+
+
+def test_a_stop_while_the_table_is_locked_is_bounded(daemon: Tasklog, database: Database) -> None:
+    database.add(*map(str, range(5)), "open")
+    daemon.run(action(database))
+    daemon.wait_said("writing to table")
+    with database.lock():
+        log_six_tasks(daemon)
+        check_stop_while_away(daemon)
+    assert {row.status for row in database.rows().values()} == {"IDLE"}
+
+
+def test_a_stop_writes_everything_as_soon_as_the_lock_is_gone(
+        daemon: Tasklog, database: Database) -> None:
+    database.add(*map(str, range(5)), "open")
+    daemon.run(action(database))
+    daemon.wait_said("writing to table")
+    with database.lock():
+        log_six_tasks(daemon)
+        assert daemon.process
+        daemon.process.terminate()
+        time.sleep(1.5)
+        assert daemon.running()
+    assert daemon.process.wait(10) == 0
+    assert {row.status for row in database.rows().values()} == {"COMPLETED", "RUNNING"}
+    assert not daemon.said("dropped")
+
+
+def test_a_stop_while_the_server_says_nothing_is_bounded(
+        daemon: Tasklog, postgresql: Postgresql) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = str(silent.getsockname()[1])
+        daemon.run(action(postgresql, database=postgresql.url_with(host="127.0.0.1", port=port)))
+        silent.accept()
+        log_six_tasks(daemon)
+        check_stop_while_away(daemon)
+
+
+# --- Memory ---------------------------------------------------------------------------------------
+
+def test_when_the_budget_is_used_up_senders_wait_and_nothing_is_lost(
+        daemon: Tasklog, database: Database) -> None:
+    texts = [f"line {number} " + "x" * 1000 for number in range(100)]
+    ids = [str(number) for number in range(100)]
+    database.add(*ids)
+    daemon.run(action(database, memoryBudget="1m"))
+    daemon.wait_said("writing to table")
+    done = threading.Event()
+
+    def log() -> None:
+        for task_id in ids:
+            daemon.log(f"kind[{task_id}]", *texts, "@task end")
+        done.set()
+
+    sender = threading.Thread(target=log)
+    with database.lock():
+        sender.start()
+        daemon.wait(lambda: daemon.counters().get("memory.bytes", 0) > 900_000, "used memory")
+        assert not done.wait(1.5)
+        assert daemon.counters()["memory.bytes"] < 2_000_000
+    assert done.wait(30)
+    sender.join()
+    database.wait_ended(100, seconds=20)
+    for row in database.rows().values():
+        check_log(row, texts)
+        assert row.complete
+    daemon.wait_counters(100 * 101, lines=100 * 100, lines_missing=0, rows_stored=100)
+
+
+def test_when_open_tasks_use_up_the_budget_they_keep_head_and_tail(
+        daemon: Tasklog, sqlite: Sqlite) -> None:
+    texts = [f"line {number:04} " + "x" * 100 for number in range(5000)]
+    sqlite.add("1", "2")
+    daemon.run(action(sqlite, memoryBudget="100k", liveInterval=0))
+    for task_id in ("1", "2"):
+        daemon.log(f"kind[{task_id}]", *texts)
+    daemon.wait_counters(lines=10_000)
+    assert daemon.counters()["memory.bytes"] < 150_000
+    for task_id in ("1", "2"):
+        daemon.log(f"kind[{task_id}]", "@task end")
+        row = sqlite.wait(task_id)
+        assert (row.status, row.lines, row.complete) == ("COMPLETED", 5000, False)
+        check_cut_log(row, texts)

@@ -6,12 +6,15 @@ import socket
 import sqlite3
 import threading
 import time
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
 
 import pytest
 
 from database import Database, Postgresql, Sqlite
-from rsyslogd import frame
-from tasklog import Tasklog, action, check_cut_log, check_log
+from rsyslogd import Timeout, frame, send_raw, send_tcp, wait_for_port
+from tasklog import DIRECT, MEMORY, Tasklog, action, check_cut_log, check_log, stamps, tcp_input
 
 LOCKED_S = 3.0
 
@@ -182,6 +185,60 @@ def test_a_stop_while_the_server_says_nothing_is_bounded(
         silent.accept()
         log_six_tasks(daemon)
         check_stop_while_away(daemon)
+
+
+@pytest.mark.parametrize("queue", [DIRECT, MEMORY], ids=["direct", "memory"])
+def test_a_stop_while_senders_wait_is_bounded(
+        daemon: Tasklog, database: Database, queue: str) -> None:
+    """The budget is used up, so rsyslogd's own threads wait for the database."""
+    database.add("1")
+    daemon.run(action(database, memoryBudget="100k"), queue=queue)
+    daemon.wait_said("writing to table")
+
+    def log() -> None:
+        with suppress(OSError):  # until there is nobody to log to
+            daemon.log_raw(frame("kind[1]", text) for _ in range(1000)
+                           for text in ("x" * 10_000, "@task end"))
+
+    sender = threading.Thread(target=log)
+    with database.lock():
+        sender.start()
+        daemon.wait(lambda: daemon.counters().get("memory.bytes", 0) > 100_000, "used memory")
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 10
+    sender.join(20)
+    assert not sender.is_alive()
+
+
+@pytest.mark.parametrize("queue", [DIRECT, MEMORY], ids=["direct", "memory"])
+def test_a_stop_in_the_middle_of_traffic_leaves_no_hole(
+        daemon: Tasklog, database: Database, tmp_path: Path, queue: str) -> None:
+    ids = [str(number) for number in range(8)]
+    database.add(*ids)
+    daemon.run(action(database), queue=queue,
+               inputs=tcp_input("imptcp", tmp_path / "port", 'threads="4"'))
+    port = wait_for_port(tmp_path / "port")
+
+    def log(task_id: str) -> None:
+        lines = (frame(f"kind[{task_id}]", f"line {number}") for number in count())
+        with suppress(OSError, Timeout):  # until there is nobody to log to
+            if int(task_id) % 2:
+                send_raw(daemon.socket, lines)
+            else:
+                send_tcp(port, lines)
+
+    senders = [threading.Thread(target=log, args=(task_id,)) for task_id in ids]
+    for sender in senders:
+        sender.start()
+    daemon.wait(lambda: daemon.counters().get("lines", 0) > 10_000, "lines")
+    assert daemon.stop() == 0
+    for sender in senders:
+        sender.join(20)
+        assert not sender.is_alive()
+    for row in database.rows().values():
+        assert row.status == "RUNNING" and row.lines > 10
+        stamps(row.log, [f"line {number}" for number in range(row.lines)])
 
 
 # --- Memory ---------------------------------------------------------------------------------------

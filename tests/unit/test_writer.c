@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -59,7 +60,7 @@ void __wrap_collector_wait(struct tasklog_collector *collector, pthread_cond_t *
 
 static _Atomic int64_t meant_ms[COUNT(((struct fake_calls *)NULL)->called_ms) + 1]; /* by call */
 static _Atomic int64_t longest_ms;
-static _Atomic int64_t longest_of_many_ms; /* while several results are waiting */
+static atomic_int long_waits_of_many; /* of more than a moment, while several results are waiting */
 
 /* What is measured is longer on a busy machine; what is meant is not. */
 void __wrap_collector_wait(struct tasklog_collector *collector, pthread_cond_t *condition,
@@ -70,8 +71,7 @@ void __wrap_collector_wait(struct tasklog_collector *collector, pthread_cond_t *
         size_t call = fake_store_calls().call_count;
         meant_ms[call] = ms > meant_ms[call] ? ms : meant_ms[call];
         longest_ms = ms > longest_ms ? ms : longest_ms;
-        if (collector->queue.count > 1 && ms > longest_of_many_ms)
-            longest_of_many_ms = ms;
+        long_waits_of_many += collector->queue.count > 1 && ms > 120;
     }
     __real_collector_wait(collector, condition, until_ms);
 }
@@ -97,7 +97,7 @@ static int set_up(void **state)
     fake_store_reset();
     for (size_t i = 0; i < COUNT(meant_ms); i++)
         meant_ms[i] = 0;
-    longest_ms = longest_of_many_ms = 0;
+    longest_ms = long_waits_of_many = 0;
     return 0;
 }
 
@@ -354,7 +354,7 @@ static void a_row_that_stays_locked_does_not_slow_down_a_long_queue(void **state
     run_tasks(2, 3000);
     fake_store_block(false);
     WAIT(counters().rows_stored == 2999); /* in twelve batches */
-    assert_in_range(longest_of_many_ms, 1, 120);
+    assert_in_range(long_waits_of_many, 0, 4);
 }
 
 static enum tasklog_verdict the_odd_are_locked(const char *id, const char *status, unsigned attempt)
@@ -489,12 +489,13 @@ static void the_time_that_a_database_was_away_is_told(void **state)
     (void)state;
     fake_store_answer(-EAGAIN, "connection refused");
     begin_fast(quiet);
+    WAIT(counters().retries >= 1);
     int64_t back_ms = tasklog_clock_now(&fast_clock).mono_ms + 30000;
     WAIT(tasklog_clock_now(&fast_clock).mono_ms > back_ms);
     fake_store_answer(0, "");
     WAIT(collecting_said(collecting, "takes results again, after ") == 1);
     int seconds = atoi(strstr(collecting_message(collecting, "after "), "after ") + 6);
-    assert_in_range(seconds, 29, 60);
+    assert_in_range(seconds, 30, 120);
 }
 
 static void a_database_that_is_away_at_the_start_is_waited_for(void **state)

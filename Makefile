@@ -24,7 +24,7 @@ OUR_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude -fPIC -fvisibility=hidden -pthrea
               $(if $(filter 1,$(WERROR)),-Werror)
 COMPILE = $(CC) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) $(SAN) $(EXTRA) -MMD -MP
 LINK    = $(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -pthread
-LIBS    = -lpq -lsqlite3
+LIBS    = -lpq -lsqlite3 -lxxhash
 
 # The headers of rsyslog warn by the dozen, hence -isystem. modInit must be visible; the linker script hides the rest.
 PQ_CFLAGS      := $(shell pkg-config --cflags libpq sqlite3 2>/dev/null)
@@ -40,6 +40,8 @@ LIB         := $(B)/libtasklog.a
 MODULE      := $(B)/omtasklog.so
 LIB_OBJ     := $(call objects,src/task/*.c src/spool/*.c src/store/*.c src/collector/*.c)
 MODULE_OBJ  := $(call objects,src/rsyslog/*.c)
+COMMAND     := $(B)/tasklog
+COMMAND_OBJ := $(call objects,src/cli/*.c)
 SUPPORT_OBJ := $(call objects,tests/support/*.c)
 UNIT        := $(call tests,unit)
 STORE       := $(call tests,store)
@@ -47,7 +49,7 @@ FUZZ        := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 # The unit tests of the code that has threads: those named after a file of the collector.
 THREADED    := $(filter $(B)/tests/unit/test_collector% $(patsubst src/collector/%.c,$(B)/tests/unit/test_%, \
                  $(wildcard src/collector/*.c)),$(UNIT))
-ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(SUPPORT_OBJ) $(UNIT:=.o) $(STORE:=.o) $(FUZZ:%=$(B)/tests/fuzz/%.o)
+ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(COMMAND_OBJ) $(SUPPORT_OBJ) $(UNIT:=.o) $(STORE:=.o) $(FUZZ:%=$(B)/tests/fuzz/%.o)
 
 # Functions that a test puts its own in place of:  WRAP_test_table = -Wl,--wrap=malloc
 WRAP_MEMORY         = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
@@ -59,6 +61,8 @@ WRAP_FAKE_STORE     = -Wl,--wrap=tasklog_store_new,--wrap=tasklog_store_free,--w
                       -Wl,--wrap=tasklog_store_write,--wrap=tasklog_store_interrupt \
                       -Wl,--wrap=tasklog_store_message,--wrap=tasklog_store_name
 WRAP_test_writer    = $(WRAP_FAKE_STORE) -Wl,--wrap=pthread_cond_timedwait,--wrap=row_batch_add,--wrap=collector_wait
+WRAP_test_spool     = -Wl,--wrap=posix_fallocate
+WRAP_test_keep      = $(WRAP_FAKE_STORE) -Wl,--wrap=posix_fallocate
 
 # --- How it is run -----------------------------------------------------------------------------------------------
 
@@ -87,7 +91,7 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: $(LIB) $(MODULE) ## build the rsyslog module (the default)
+all: $(LIB) $(MODULE) $(COMMAND) ## build the rsyslog module and the command (the default)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -150,6 +154,7 @@ format: ## lay the code out anew
 
 install: all ## install below DESTDIR: the module to MODDIR, the rest to PREFIX
 	install -D -m 644 $(MODULE) $(DESTDIR)$(MODDIR)/omtasklog.so
+	install -D -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin/tasklog
 	install -d $(DESTDIR)$(PREFIX)/share/tasklog $(DESTDIR)$(PREFIX)/share/doc/tasklog
 	cp -R conf/. $(DESTDIR)$(PREFIX)/share/tasklog/
 	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/tasklog/
@@ -169,6 +174,10 @@ $(LIB): $(LIB_OBJ)
 $(MODULE): $(MODULE_OBJ) $(LIB) src/rsyslog/omtasklog.map
 	@echo "  LINK $@"
 	$(Q)$(LINK) -shared -Wl,--version-script=src/rsyslog/omtasklog.map -o $@ $(filter %.o %.a,$^) $(LIBS)
+
+$(COMMAND): $(COMMAND_OBJ) $(LIB)
+	@echo "  LINK $@"
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 $(UNIT) $(STORE): %: %.o $(SUPPORT_OBJ) $(LIB)
 	@echo "  LINK $@"

@@ -49,6 +49,11 @@ struct tasklog_counters {
     uint64_t open_tasks;   /* now; likewise: */
     uint64_t waiting_rows;
     uint64_t memory_bytes;
+    uint64_t
+        redelivered; /* (since the start) dropped: came again after a crash, the spool had them */
+    uint64_t spool_bytes;
+    uint64_t letters;   /* dead letters, as far as this process knows */
+    uint64_t unspooled; /* (since the start) lines and decisions that the spool had no room for */
 };
 
 struct tasklog_collector;
@@ -61,8 +66,11 @@ int tasklog_collector_new(struct tasklog_config *config, const struct tasklog_ho
                           char *error, struct tasklog_collector **ret_collector)
     __attribute__((warn_unused_result));
 
-/* Starts the threads, all signals blocked in them. 0 or negative errno. */
-int tasklog_collector_start(struct tasklog_collector *collector)
+/*
+ * Opens the spool and takes up what it holds, then starts the threads, all signals blocked in them.
+ * 0, or negative errno with a line in `error`: -EBUSY when another process uses the spool.
+ */
+int tasklog_collector_start(struct tasklog_collector *collector, char *error)
     __attribute__((warn_unused_result));
 
 /*

@@ -7,6 +7,7 @@
 #ifndef TASKLOG_CONFIG_H
 #define TASKLOG_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { TASKLOG_ERROR_BYTES = 512 };
@@ -31,6 +32,9 @@ int tasklog_config_set(struct tasklog_config *config, const char *name, const ch
  * named twice, is the connection string well-formed? Opens nothing. Returns as above. */
 int tasklog_config_check(struct tasklog_config *config, char *error)
     __attribute__((warn_unused_result));
+
+/* Was `spool` set? If not, the front sets its own default; a collector without it has none. */
+bool tasklog_config_has_spool(const struct tasklog_config *config);
 
 /* How the front's messages show control characters: `#` in `#012`, or -1 if they are as they were. */
 void tasklog_config_set_escape_prefix(struct tasklog_config *config, int prefix);

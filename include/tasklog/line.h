@@ -21,8 +21,9 @@ struct tasklog_line {
     const char *formatted; /* the line as a template of the user's made it, or NULL: then it is
                               `[YYYY-MM-DD HH:MM:SS] text` in local time */
     size_t formatted_bytes;
-    int64_t time_us; /* when it was logged, microseconds since 1970 UTC */
-    int severity;    /* syslog's: 0 emergency … 7 debug */
+    int64_t time_us;   /* when it was logged, microseconds since 1970 UTC */
+    int severity;      /* syslog's: 0 emergency … 7 debug */
+    uint64_t position; /* where it lies in the spool; greater for each line, 0 = there is none */
 };
 
 #endif

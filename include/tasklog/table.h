@@ -28,6 +28,8 @@ struct tasklog_rules {
     int64_t late_window_ms;   /* 0 = an ended task takes no late lines */
     size_t live_bytes;        /* the end of a running task's log that a live result holds */
     size_t task_max_bytes;    /* a longer log keeps its head and its tail */
+    size_t memory_bytes;      /* what all logs together may hold: they grow in steps that fit it;
+                                 0 = no matter */
 };
 
 /* What has become of lines and tasks since the table was made. */
@@ -59,11 +61,27 @@ void tasklog_table_free(struct tasklog_table *table);
  * Takes one line. Results that it makes are pushed to `results`. `tight`: memory is short, so this
  * task's log may not grow; it keeps head and tail within what it has.
  *
- * Returns 0, or -ENOMEM: then nothing was taken and the same line can be given again.
+ * Returns 1 if it was taken, 0 if it was dropped (which changes nothing that a spool would have to
+ * remember), or -ENOMEM: then nothing was taken and the same line can be given again.
  */
 int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line *line,
                          struct tasklog_now now, bool tight, struct tasklog_results *results)
     __attribute__((warn_unused_result));
+
+/*
+ * Closes a running task as the clock would (it did, and is doing so again from the spool): `reason` is
+ * an end_reason of the contract. Nothing happens if there is no such task. 0 or -ENOMEM.
+ */
+int tasklog_table_close(struct tasklog_table *table, const struct tasklog_line *key,
+                        const char *reason, struct tasklog_now now, struct tasklog_results *results)
+    __attribute__((warn_unused_result));
+
+/* After a replay: moves every task's times by so much, and counts from zero. */
+void tasklog_table_resume(struct tasklog_table *table, int64_t shift_ms);
+
+/* The spool position from which on lines are needed: by running tasks, by ended ones that may take
+ * late lines, by results that are not unpinned. UINT64_MAX if none is. */
+uint64_t tasklog_table_oldest(const struct tasklog_table *table);
 
 /*
  * Does what is due: closes idle and overlong tasks, flushes late lines, forgets ended tasks, and, if
@@ -84,6 +102,13 @@ int64_t tasklog_table_due_ms(const struct tasklog_table *table, bool live);
 /* Empties the table for a stop: a RESULT_OPEN for every running task, and the late lines. */
 void tasklog_table_drain(struct tasklog_table *table, struct tasklog_now now,
                          struct tasklog_results *results);
+
+/* Lets the table read text that was moved out of memory; `spill` must live as long as the table. */
+void tasklog_table_set_spill(struct tasklog_table *table, const struct tasklog_spill *spill);
+
+/* Moves text of tasks' logs out of memory, of those first that have waited longest, until about
+ * `want_bytes` have been given back. Returns how many were. */
+size_t tasklog_table_spill(struct tasklog_table *table, size_t want_bytes);
 
 size_t tasklog_table_open_count(const struct tasklog_table *table);
 size_t tasklog_table_memory(const struct tasklog_table *table); /* bytes that its logs hold */

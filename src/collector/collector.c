@@ -18,6 +18,8 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "entry.h"
+#include "redelivery.h"
 #include "shown.h"
 #include "state.h"
 
@@ -60,19 +62,23 @@ static size_t waiting_bytes(const struct tasklog_collector *collector)
     return collector->queue.memory_bytes + collector->writing_bytes;
 }
 
-static bool budget_is_used_up(const struct tasklog_collector *collector)
+bool collector_is_tight(const struct tasklog_collector *collector)
 {
-    return tasklog_table_memory(collector->table) + waiting_bytes(collector) >
-           collector->config->memory_budget_bytes;
+    size_t bytes = tasklog_table_memory(collector->table) + waiting_bytes(collector);
+
+    /* What the writer has taken cannot be moved to the spool; it is never more than a batch. */
+    if (collector->spool)
+        bytes -= collector->writing_bytes;
+    return bytes > collector->config->rules.memory_bytes;
 }
 
 /* There is no memory left, and waiting helps: results hold a good part of it. If running tasks hold
  * nearly all, waiting would only stop everything. */
 static bool must_wait(const struct tasklog_collector *collector)
 {
-    size_t little = collector->config->memory_budget_bytes / LITTLE_OF_BUDGET;
+    size_t little = collector->config->rules.memory_bytes / LITTLE_OF_BUDGET;
 
-    return waiting_bytes(collector) > little && budget_is_used_up(collector);
+    return waiting_bytes(collector) > little && collector_is_tight(collector);
 }
 
 static bool shows_live(const struct tasklog_collector *collector)
@@ -86,12 +92,30 @@ void collector_wake_timer(struct tasklog_collector *collector)
         pthread_cond_signal(&collector->due);
 }
 
+/* What the clock decides goes to the spool as lines do. */
+static void keep_closed(struct tasklog_collector *collector, const struct tasklog_results *results,
+                        struct tasklog_now now)
+{
+    const struct tasklog_result *result = results->first;
+
+    for (; result; result = tasklog_results_next(result)) {
+        struct tasklog_report report;
+        tasklog_result_view(result, &report);
+        if (report.type == TASKLOG_RESULT_FINAL)
+            collector_spool_closed(collector, &report, now);
+    }
+}
+
 /* Does what is due, and returns when the next thing will be. */
 static int64_t tick(struct tasklog_collector *collector)
 {
     struct tasklog_now now = collector_now(collector);
+    struct tasklog_results results = {0};
 
-    tasklog_table_tick(collector->table, now, false, &collector->queue);
+    tasklog_table_tick(collector->table, now, false, &results);
+    keep_closed(collector, &results, now);
+    tasklog_results_append(&collector->queue, &results);
+    collector_spool_release(collector);
     while (shows_live(collector) && tasklog_table_show(collector->table, now, &collector->queue))
         ;
     int64_t due_ms = tasklog_table_due_ms(collector->table, shows_live(collector));
@@ -116,6 +140,31 @@ static void *collector_timer(void *argument)
 
 /* ---- lines ---- */
 
+/* One line, into the table and the spool. False if there is no memory for it now. */
+static bool take_line(struct tasklog_collector *collector, const struct tasklog_line *given,
+                      struct tasklog_now now)
+{
+    bool tight = !collector_relieve(collector); /* then logs must not grow */
+    struct tasklog_line line = *given;
+
+    if (collector_spool_has(collector, given, now.mono_ms)) {
+        collector->redelivered++;
+        return true;
+    }
+
+    if (tight && must_wait(collector))
+        return false;
+    line.position = collector_spool_reserve(collector, &line, now.mono_ms);
+    int r = tasklog_table_accept(collector->table, &line, now, tight, &collector->queue);
+    if (r < 0)
+        return false;
+    if (r > 0 && line.position != 0)
+        entry_write_line(collector->spool, &line, now, tight);
+    else if (r > 0 && collector->spool)
+        collector->unspooled++;
+    return true;
+}
+
 size_t tasklog_collector_accept(struct tasklog_collector *collector,
                                 const struct tasklog_line *lines, size_t count)
 {
@@ -124,17 +173,16 @@ size_t tasklog_collector_accept(struct tasklog_collector *collector,
     pthread_mutex_lock(&collector->lock);
     struct tasklog_now now = collector_now(collector);
     bool was_empty = !collector->queue.first;
-    for (; taken < count; taken++) {
-        if (must_wait(collector))
-            break;
-        if (tasklog_table_accept(collector->table, &lines[taken], now, budget_is_used_up(collector),
-                                 &collector->queue) < 0)
-            break;
-    }
+    while (taken < count && take_line(collector, &lines[taken], now))
+        taken++;
     if (was_empty && collector->queue.first)
         pthread_cond_signal(&collector->work);
     collector_wake_timer(collector);
+    collector_spool_sync(collector);
+    bool tell = collector->spool_said != collector->spool_trouble;
     pthread_mutex_unlock(&collector->lock);
+    if (tell)
+        collector_spool_say(collector);
     return taken;
 }
 
@@ -188,6 +236,10 @@ void tasklog_collector_count(struct tasklog_collector *collector,
         .rows_lost = collector->rows_lost,
         .batches = collector->batches,
         .retries = collector->retries,
+        .unspooled = collector->unspooled,
+        .redelivered = collector->redelivered,
+        .letters = collector->letter_count,
+        .spool_bytes = collector->spool ? tasklog_spool_bytes(collector->spool) : 0,
         .open_tasks = tasklog_table_open_count(collector->table),
         .waiting_rows = collector->queue.count + collector->writing_count,
         .memory_bytes = tasklog_table_memory(collector->table) + waiting_bytes(collector),
@@ -276,16 +328,21 @@ static int start_threads(struct tasklog_collector *collector)
     return -r;
 }
 
-int tasklog_collector_start(struct tasklog_collector *collector)
+int tasklog_collector_start(struct tasklog_collector *collector, char *error)
 {
-    int r = start_threads(collector);
+    int r = collector_spool_open(collector, error);
 
-    if (r == 0)
+    if (r < 0)
+        return r;
+    r = start_threads(collector);
+    if (r < 0)
+        snprintf(error, TASKLOG_ERROR_BYTES, "its threads cannot be started: %s", strerror(-r));
+    else
         collector->started = true;
     return r;
 }
 
-/* Drops what could not be written. Of a running task there is an open result, too, so that the live
+/* Lets go of what could not be written: without a spool it is lost. Of a running task there is an open result, too, so that the live
  * ones are no loss. */
 static void drop_results(struct tasklog_collector *collector)
 {
@@ -299,9 +356,12 @@ static void drop_results(struct tasklog_collector *collector)
         lost += report.type != TASKLOG_RESULT_LIVE;
         tasklog_result_free(result);
     }
-    collector->rows_lost = lost;
+    collector->rows_lost = collector->spool ? 0 : lost;
     pthread_mutex_unlock(&collector->lock);
-    if (lost > 0)
+    if (lost > 0 && collector->spool)
+        collector_say(collector, LOG_NOTICE, "stopped with %llu result%s waiting in the spool",
+                      (unsigned long long)lost, lost == 1 ? "" : "s");
+    else if (lost > 0)
         collector_say(collector, LOG_ERR,
                       "stopped with %llu result%s that the database did not take in time: dropped",
                       (unsigned long long)lost, lost == 1 ? "" : "s");
@@ -315,7 +375,8 @@ void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
 
     pthread_mutex_lock(&collector->lock);
     struct tasklog_now now = collector_now(collector);
-    tasklog_table_drain(collector->table, now, &collector->queue);
+    if (!collector->spool) /* with one, tasks go on after the next start */
+        tasklog_table_drain(collector->table, now, &collector->queue);
     collector->stop_at_ms = now.mono_ms + timeout_ms;
     collector->stopping = true;
     pthread_cond_signal(&collector->work);
@@ -337,8 +398,13 @@ void tasklog_collector_free(struct tasklog_collector *collector)
         return;
     tasklog_collector_stop(collector, 0);
     tasklog_results_clear(&collector->queue);
+    tasklog_results_clear(&collector->parked);
     tasklog_store_free(collector->store);
     tasklog_table_free(collector->table);
+    tasklog_spool_close(collector->spool);
+    redelivery_free(collector->redelivery);
+    tasklog_spool_reader_free(collector->reader);
+    tasklog_spool_reader_free(collector->writer_reader);
     pthread_cond_destroy(&collector->work);
     pthread_cond_destroy(&collector->due);
     pthread_cond_destroy(&collector->done);

@@ -71,6 +71,16 @@ static const char *read_marker(struct tasklog_config *config, const char *value,
     return wrong;
 }
 
+static const char *read_spool(struct tasklog_config *config, const char *value, void *place)
+{
+    (void)config;
+    if (strcasecmp(value, "off") == 0)
+        return keep_text(place, "");
+    if (value[0] != '/')
+        return "\"off\" or an absolute path";
+    return keep_text(place, value);
+}
+
 static const char *read_mode(struct tasklog_config *config, const char *value, void *place)
 {
     (void)config;
@@ -207,7 +217,9 @@ static const struct parameter parameters[] = {
     {"liveInterval", read_seconds, AT(rules.live_interval_ms)},
     {"liveBytes", read_size, AT(rules.live_bytes)},
     {"taskMaxBytes", read_size, AT(rules.task_max_bytes)},
-    {"memoryBudget", read_size, AT(memory_budget_bytes)},
+    {"memoryBudget", read_size, AT(rules.memory_bytes)},
+    {"spool", read_spool, AT(spool)},
+    {"spoolSync", read_switch, AT(spool_sync)},
 };
 
 static const struct parameter *find_parameter(const char *name)
@@ -361,6 +373,11 @@ void tasklog_config_set_escape_prefix(struct tasklog_config *config, int prefix)
     config->rules.escape_prefix = prefix;
 }
 
+bool tasklog_config_has_spool(const struct tasklog_config *config)
+{
+    return config->spool != NULL;
+}
+
 /* ---- life ---- */
 
 int tasklog_config_new(struct tasklog_config **ret_config)
@@ -384,8 +401,8 @@ int tasklog_config_new(struct tasklog_config **ret_config)
         .live_interval_ms = 5 * 1000,
         .live_bytes = 64 << 10,
         .task_max_bytes = 64 << 20,
+        .memory_bytes = 256 << 20,
     };
-    config->memory_budget_bytes = 256 << 20;
     *ret_config = config;
     return 0;
 }
@@ -403,6 +420,7 @@ void tasklog_config_free(struct tasklog_config *config)
     free(config->database);
     free(config->table);
     free(config->marker);
+    free(config->spool);
     free_mappings(&config->keys);
     free_mappings(&config->columns);
     free(config);

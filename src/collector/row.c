@@ -99,7 +99,8 @@ static int make_room(struct row_batch *batch)
 }
 
 int row_batch_add(struct row_batch *batch, const struct tasklog_config *config,
-                  const struct tasklog_result *result, int64_t now_us)
+                  const struct tasklog_result *result, const struct tasklog_spill *spill,
+                  int64_t now_us)
 {
     size_t key_count = config->keys.count, column_count = config->columns.count;
     size_t values_bytes = (key_count + column_count) * sizeof(struct tasklog_value);
@@ -117,7 +118,7 @@ int row_batch_add(struct row_batch *batch, const struct tasklog_config *config,
                           .log_bytes = log_bytes,
                           .counters = block + values_bytes + log_bytes + 1,
                           .counters_bytes = counters_bytes};
-    tasklog_result_log_copy(result, texts.log);
+    int unread = tasklog_result_log_copy(result, spill, texts.log);
     texts.log[log_bytes] = '\0';
     (void)tasklog_result_counters(result, texts.counters, counters_bytes + 1);
 
@@ -131,7 +132,7 @@ int row_batch_add(struct row_batch *batch, const struct tasklog_config *config,
     batch->rows[batch->count++] = (struct tasklog_row){.keys = values,
                                                        .columns = values + key_count,
                                                        .append_at = report.append_at};
-    return 0;
+    return unread < 0 ? 1 : 0;
 }
 
 void row_batch_clear(struct row_batch *batch)

@@ -17,10 +17,11 @@ struct row_batch {
     void **blocks; /* one a row: its values and texts */
 };
 
-/* Adds the row of a result, which must live as long as the batch. 0 or -ENOMEM. */
+/* Adds the row of a result, which must live as long as the batch. 0; 1 if text that had been moved out
+ * of memory could not be read back, and is question marks; or -ENOMEM. */
 int row_batch_add(struct row_batch *batch, const struct tasklog_config *config,
-                  const struct tasklog_result *result, int64_t now_us)
-    __attribute__((warn_unused_result));
+                  const struct tasklog_result *result, const struct tasklog_spill *spill,
+                  int64_t now_us) __attribute__((warn_unused_result));
 
 /* Forgets the rows; the batch can be filled again. */
 void row_batch_clear(struct row_batch *batch);

@@ -31,7 +31,8 @@ struct tasklog_config {
     struct mapping_list keys;
     struct mapping_list columns;
     struct tasklog_rules rules; /* its marker is the one above */
-    size_t memory_budget_bytes;
+    char *spool;                /* its folder; NULL = not said, "" = off */
+    bool spool_sync;
     /* Made of the above by the check: */
     struct tasklog_target target;
     struct tasklog_column target_keys[MAPPINGS_MAX];

@@ -11,16 +11,19 @@
 #include "settings.h"
 #include "tasklog/collector.h"
 #include "tasklog/result.h"
+#include "tasklog/spool.h"
 #include "tasklog/store.h"
 #include "tasklog/table.h"
 
 /*
  *     accept ──lock──▶ table ──▶ queue ──lock──▶ writer ──no lock──▶ store
- *                        ▲
- *     timer ───lock──────┘
+ *                │       ▲                         │
+ *     timer ───lock──────┘                         │
+ *                ▼                                 ▼
+ *              spool ◀─────────────lock────────────┘
  *
  * There is one lock, and nobody holds it while a database is talked to, a whole log is copied or
- * something is said. (The spool will stand between accept and table.)
+ * something is said. What is taken, closed or done is in the spool before the lock is let go.
  */
 struct tasklog_collector {
     /* Set before the threads start, and not changed after. */
@@ -29,6 +32,8 @@ struct tasklog_collector {
     bool started;
     pthread_t timer;
     pthread_t writer;
+    struct tasklog_spool_reader *writer_reader; /* the writer thread's */
+    struct tasklog_spill writer_spill;
     struct tasklog_store *store; /* the writer thread's; others only interrupt it */
 
     pthread_mutex_t lock; /* covers all that follows */
@@ -36,6 +41,12 @@ struct tasklog_collector {
     pthread_cond_t due;   /* for the timer: something is due sooner than it sleeps */
     pthread_cond_t done;  /* for the stop: the writer has ended */
     struct tasklog_table *table;
+    struct tasklog_spool *spool; /* NULL = there is none */
+    struct tasklog_spool_reader *reader;
+    struct tasklog_spill spill;   /* text out of memory and back, by the spool and its reader */
+    int spool_trouble;            /* why it took nothing the last time; 0 = it did */
+    int spool_said;               /* the trouble that has been told */
+    int64_t spool_retry_ms;       /* not asked again before */
     struct tasklog_results queue; /* waiting for the writer, in order */
     size_t writing_count;         /* taken from the queue, not yet stored */
     size_t writing_bytes;
@@ -52,7 +63,54 @@ struct tasklog_collector {
     uint64_t rows_lost;
     uint64_t batches;
     uint64_t retries;
+    struct tasklog_results parked; /* refused, and no room among the dead letters: the next start
+                                      tries them again */
+    uint64_t letter_count;         /* dead letters, as far as this process knows */
+    uint64_t letter_bytes;
+    struct redelivery *redelivery; /* what may come a second time; NULL after a while */
+    int64_t redelivery_until_ms;
+    uint64_t redelivered; /* lines that did, and were dropped */
+    uint64_t unspooled;   /* lines and decisions that the spool had no room for */
 };
+
+/* ---- keep.c: the collector's use of its spool. The lock is held in all but the first and last. ---- */
+
+/* Opens the spool if the config names one, and takes up what it holds. 0, or negative errno with a
+ * line in `error`. */
+int collector_spool_open(struct tasklog_collector *collector, char *error);
+
+/* Has the spool this line already, from before the start? */
+bool collector_spool_has(struct tasklog_collector *collector, const struct tasklog_line *line,
+                         int64_t now_ms);
+
+/* Makes room for a line; its position, or 0 if there is no spool or no room. */
+tasklog_position collector_spool_reserve(struct tasklog_collector *collector,
+                                         const struct tasklog_line *line, int64_t now_ms);
+
+/* A task was closed by the clock; a result needs no more care. */
+void collector_spool_closed(struct tasklog_collector *collector,
+                            const struct tasklog_report *report, struct tasklog_now now);
+void collector_spool_done(struct tasklog_collector *collector, struct tasklog_result *result);
+
+/* Puts a refused result among the dead letters; the lock is not held. 0, or negative errno: it is not
+ * there, and must not count as done. */
+int collector_spool_bury(struct tasklog_collector *collector, const struct tasklog_report *report,
+                         const struct tasklog_row *row, const struct tasklog_outcome *outcome);
+
+/* Do logs and waiting results hold more text in memory than they may? */
+bool collector_is_tight(const struct tasklog_collector *collector);
+
+/* Moves text out of memory until they do not. False if that cannot be done. */
+bool collector_relieve(struct tasklog_collector *collector);
+
+/* Lets go of segments that nobody needs. */
+void collector_spool_release(struct tasklog_collector *collector);
+
+/* With spoolSync: makes sure of all that was written. */
+void collector_spool_sync(struct tasklog_collector *collector);
+
+/* Tells, once, that the spool takes nothing, or that it does again. */
+void collector_spool_say(struct tasklog_collector *collector);
 
 /* The thread that owns the store; its argument is the collector. */
 void *collector_writer(void *collector);

@@ -97,9 +97,17 @@ static int write_batch(struct writer *writer)
 
     if (writer->count == 0)
         return tasklog_store_open(collector->store, call_timeout_ms(writer));
-    for (size_t i = 0; i < writer->count; i++)
-        if (row_batch_add(&writer->rows, collector->config, writer->results[i], now_us) < 0)
+    for (size_t i = 0; i < writer->count; i++) {
+        int r = row_batch_add(&writer->rows, collector->config, writer->results[i],
+                              &collector->writer_spill, now_us);
+        if (r < 0)
             break;
+        if (r > 0)
+            collector_say(collector, LOG_ERR,
+                          "the spool \"%s\" cannot be read: text in the log of a task is lost, and "
+                          "written as question marks",
+                          collector->config->spool);
+    }
     if (writer->rows.count == 0)
         return -ENOMEM;
     return tasklog_store_write(collector->store, writer->rows.rows, writer->rows.count,
@@ -107,7 +115,7 @@ static int write_batch(struct writer *writer)
 }
 
 static void say_refused(struct writer *writer, const struct tasklog_report *report,
-                        const struct tasklog_outcome *outcome)
+                        const struct tasklog_outcome *outcome, const char *where)
 {
     struct tasklog_collector *collector = writer->collector;
     int64_t now_ms = collector_now(collector).mono_ms;
@@ -120,47 +128,97 @@ static void say_refused(struct writer *writer, const struct tasklog_report *repo
                       (unsigned long long)held);
     collector_say(collector, LOG_ERR,
                   "the result of task \"%s\" of kind \"%s\" is refused for good: %s%s%s%s; "
-                  "its log of %lld line%s is dropped",
+                  "its log of %lld line%s %s",
                   report->task_id, report->kind, outcome->reason,
                   outcome->sqlstate[0] ? " (SQLSTATE " : "", outcome->sqlstate,
                   outcome->sqlstate[0] ? ")" : "", (long long)report->lines,
-                  report->lines == 1 ? "" : "s");
+                  report->lines == 1 ? "" : "s", where);
 }
 
-/* What became of the rows that were written: keeps those in the batch that have to be tried again, and
- * those that there was no memory for. 0, or -EBUSY if the database has put off some. */
-static int settle(struct writer *writer)
+/* What is to be done with a result after its row was written, or not. */
+enum fate { FATE_LATER, FATE_DONE, FATE_PARKED };
+
+/* Refused for good: to the dead letters, or if that cannot be, to wait for the next start. */
+static enum fate refuse(struct writer *writer, const struct tasklog_report *report, size_t i)
 {
     struct tasklog_collector *collector = writer->collector;
-    uint64_t stored = 0, live = 0, refused = 0;
-    int r = 0;
+    const struct tasklog_outcome *outcome = &writer->outcomes[i];
+    int r;
 
+    if (!collector->spool) {
+        say_refused(writer, report, outcome, "is dropped");
+        return FATE_DONE;
+    }
+    r = collector_spool_bury(collector, report, &writer->rows.rows[i], outcome);
+    if (r == 0)
+        say_refused(writer, report, outcome, "lies with the dead letters of the spool");
+    else if (r == -EDQUOT)
+        say_refused(
+            writer, report, outcome,
+            "stays in the spool, for there is no room left for dead letters; see tasklog spool");
+    else
+        say_refused(writer, report, outcome,
+                    "stays in the spool, for it cannot be put among the dead letters");
+    return r == 0 ? FATE_DONE : FATE_PARKED;
+}
+
+/* What becomes of each result of the batch, counted. The lock is not held. */
+static void judge(struct writer *writer, enum fate fates[BATCH_ROWS_MAX],
+                  struct tasklog_counters *sum)
+{
     for (size_t i = 0; i < writer->rows.count; i++) {
         struct tasklog_report report;
         tasklog_result_view(writer->results[i], &report);
         bool is_live = report.type == TASKLOG_RESULT_LIVE;
+        fates[i] = FATE_DONE;
         if (writer->outcomes[i].verdict == TASKLOG_LATER) {
+            fates[i] = FATE_LATER;
+        } else if (writer->outcomes[i].verdict == TASKLOG_KEPT) {
+            *(is_live ? &sum->rows_live : &sum->rows_stored) += 1;
+        } else if (!is_live) { /* a live row's refusal is told when the task ends */
+            sum->rows_refused++;
+            fates[i] = refuse(writer, &report, i);
+        }
+    }
+}
+
+/* Takes results out of the batch, but for those that have to be tried again and those that there was no
+ * memory for. 0, or -EBUSY if the database has put off some. */
+static int settle(struct writer *writer)
+{
+    struct tasklog_collector *collector = writer->collector;
+    enum fate fates[BATCH_ROWS_MAX];
+    struct tasklog_counters sum = {0};
+    int r = 0;
+
+    judge(writer, fates, &sum);
+    pthread_mutex_lock(&collector->lock);
+    for (size_t i = 0; i < writer->rows.count; i++) {
+        if (fates[i] == FATE_DONE) {
+            collector_spool_done(collector, writer->results[i]);
+        } else if (fates[i] == FATE_PARKED) {
+            tasklog_result_drop_log(writer->results[i]);
+            tasklog_results_push(&collector->parked, writer->results[i]);
+        }
+    }
+    collector_spool_release(collector);
+    collector->rows_stored += sum.rows_stored;
+    collector->rows_live += sum.rows_live;
+    collector->rows_refused += sum.rows_refused;
+    collector->batches += writer->rows.count > 0;
+    pthread_mutex_unlock(&collector->lock);
+    for (size_t i = 0; i < writer->rows.count; i++) {
+        if (fates[i] == FATE_LATER) {
             if (r == 0)
                 strcpy(writer->why, writer->outcomes[i].reason);
             r = -EBUSY;
             continue;
         }
+        if (fates[i] == FATE_DONE)
+            tasklog_result_free(writer->results[i]);
         writer->got_on = true;
-        if (writer->outcomes[i].verdict == TASKLOG_KEPT) {
-            *(is_live ? &live : &stored) += 1;
-        } else if (!is_live) { /* a live row's refusal is told when the task ends */
-            refused++;
-            say_refused(writer, &report, &writer->outcomes[i]);
-        }
-        tasklog_result_free(writer->results[i]);
         writer->results[i] = NULL;
     }
-    pthread_mutex_lock(&collector->lock);
-    collector->rows_stored += stored;
-    collector->rows_live += live;
-    collector->rows_refused += refused;
-    collector->batches += writer->rows.count > 0;
-    pthread_mutex_unlock(&collector->lock);
     return r;
 }
 

@@ -95,6 +95,7 @@ static struct cnfparamdescr parameter_descriptions[] = {
     {"maxruntime", eCmdHdlrString, 0},   {"latewindow", eCmdHdlrString, 0},
     {"liveinterval", eCmdHdlrString, 0}, {"livebytes", eCmdHdlrString, 0},
     {"taskmaxbytes", eCmdHdlrString, 0}, {"memorybudget", eCmdHdlrString, 0},
+    {"spool", eCmdHdlrString, 0},        {"spoolsync", eCmdHdlrString, 0},
 };
 static struct cnfparamblk parameter_block = {CNFPARAMBLK_VERSION,
                                              sizeof(parameter_descriptions) /
@@ -173,6 +174,7 @@ static rsRetVal add_counters(instanceData *pData)
         {"lines.below_level", &counters->below_level},
         {"lines.not_task", &counters->not_task},
         {"lines.missing", &counters->missing},
+        {"lines.redelivered", &counters->redelivered},
         {"control", &counters->control},
         {"control.unreadable", &counters->control_unreadable},
         {"tasks.started", &counters->tasks_started},
@@ -188,6 +190,9 @@ static rsRetVal add_counters(instanceData *pData)
         {"database.batches", &counters->batches},
         {"database.retries", &counters->retries},
         {"memory.bytes", &counters->memory_bytes},
+        {"spool.bytes", &counters->spool_bytes},
+        {"spool.letters", &counters->letters},
+        {"spool.unspooled", &counters->unspooled},
     };
     DEFiRet;
 
@@ -426,6 +431,36 @@ static int escape_prefix(const rsconf_t *conf)
     return glbl.GetParserControlCharacterEscapePrefix(globals);
 }
 
+/* Without a parameter that says so, each action's spool lies below rsyslog's own working folder. */
+static rsRetVal set_default_spool(instanceData *pData, rsconf_t *conf)
+{
+    const char *work = (const char *)glbl.GetWorkDir(conf);
+    char *path = NULL, error[TASKLOG_ERROR_BYTES];
+    DEFiRet;
+
+    if (tasklog_config_has_spool(pData->config))
+        FINALIZE;
+    if (!work || !*work) {
+        LogError(
+            0, RS_RET_PARAM_ERROR,
+            "omtasklog: action \"%s\" cannot start: parameter \"spool\" is not set and neither is "
+            "global(workDirectory=…), below which it would be",
+            pData->name);
+        ABORT_FINALIZE(RS_RET_PARAM_ERROR);
+    }
+    if (asprintf(&path, "%s/tasklog/%s", work, pData->name) < 0)
+        ABORT_FINALIZE(RS_RET_OUT_OF_MEMORY);
+    if (tasklog_config_set(pData->config, "spool", path, error) < 0) {
+        LogError(0, RS_RET_PARAM_ERROR, "omtasklog: action \"%s\" cannot start: %s", pData->name,
+                 error);
+        iRet = RS_RET_PARAM_ERROR;
+    }
+    free(path);
+
+finalize_it:
+    RETiRet;
+}
+
 static rsRetVal start_instance(instanceData *pData, const rsconf_t *conf)
 {
     const struct tasklog_hooks hooks = {.clock = {.now = now}, .say = say, .context = pData};
@@ -433,6 +468,7 @@ static rsRetVal start_instance(instanceData *pData, const rsconf_t *conf)
     int r;
     DEFiRet;
 
+    CHKiRet(set_default_spool(pData, (rsconf_t *)conf));
     tasklog_config_set_escape_prefix(pData->config, escape_prefix(conf));
     r = tasklog_collector_new(pData->config, &hooks, error, &pData->collector);
     if (r < 0) {
@@ -440,9 +476,11 @@ static rsRetVal start_instance(instanceData *pData, const rsconf_t *conf)
         ABORT_FINALIZE(RS_RET_ERR);
     }
     pData->config = NULL; /* it is the collector's now */
-    r = tasklog_collector_start(pData->collector);
+    r = tasklog_collector_start(pData->collector, error);
     if (r < 0) {
-        LogError(-r, RS_RET_ERR, "omtasklog: action \"%s\" cannot start its threads", pData->name);
+        tasklog_collector_free(pData->collector);
+        pData->collector = NULL; /* the action stays suspended: its senders wait */
+        LogError(0, RS_RET_ERR, "omtasklog: action \"%s\" cannot start: %s", pData->name, error);
         ABORT_FINALIZE(RS_RET_ERR);
     }
     CHKiRet(add_counters(pData));

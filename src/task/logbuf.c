@@ -18,6 +18,8 @@ struct logbuf_chunk {
     size_t size_bytes; /* of data */
     size_t used_bytes;
     uint64_t message_count;
+    uint64_t position; /* where the text is if it was spilled: then size_bytes is 0 */
+    size_t char_count; /* of a spilled one */
     char data[];
 };
 
@@ -35,6 +37,8 @@ static size_t chunk_size(const struct logbuf *log, size_t cap_bytes, size_t need
 
     if (most > CHUNK_BYTES_MAX)
         most = CHUNK_BYTES_MAX;
+    if (log->chunk_bytes > 0 && most > log->chunk_bytes)
+        most = log->chunk_bytes;
     if (size > most)
         size = most;
     if (size < CHUNK_BYTES_MIN - sizeof(struct logbuf_chunk))
@@ -87,6 +91,8 @@ static void drop_oldest_of_tail(struct logbuf *log)
     log->memory_bytes -= chunk_memory(chunk);
     log->missing_messages += chunk->message_count;
     log->missing_bytes += chunk->used_bytes;
+    if (chunk->position != 0)
+        log->spilled_bytes -= chunk->used_bytes;
     free(chunk);
 }
 
@@ -98,6 +104,8 @@ static struct logbuf_chunk *chunk_new(size_t size_bytes)
         chunk->size_bytes = size_bytes;
         chunk->used_bytes = 0;
         chunk->message_count = 0;
+        chunk->position = 0;
+        chunk->char_count = 0;
     }
     return chunk;
 }
@@ -115,7 +123,7 @@ static struct logbuf_chunk *chunk_for(struct logbuf *log, size_t cap_bytes, size
     bool in_tail = split_now || log->has_tail;
     struct logbuf_chunk *chunk = in_tail ? log->tail_last : log->head_last;
 
-    if (chunk && chunk->size_bytes - chunk->used_bytes >= need)
+    if (chunk && chunk->position == 0 && chunk->size_bytes - chunk->used_bytes >= need)
         return chunk;
     chunk = chunk_new(chunk_size(log, cap_bytes, need));
     if (!chunk)
@@ -181,23 +189,46 @@ size_t logbuf_bytes(const struct logbuf *log)
     return log->head_bytes + note(log, text, sizeof(text)) + log->tail_bytes;
 }
 
-static char *copy_list(const struct logbuf_chunk *chunk, char *buffer)
+/* The last `bytes` of a chunk. What cannot be read becomes question marks. */
+static int read_chunk_end(const struct logbuf_chunk *chunk, const struct tasklog_spill *spill,
+                          char *buffer, size_t bytes)
 {
-    for (; chunk; chunk = chunk->next) {
-        memcpy(buffer, chunk->data, chunk->used_bytes);
-        buffer += chunk->used_bytes;
+    size_t skip = chunk->used_bytes - bytes;
+    int r;
+
+    if (chunk->position == 0) {
+        memcpy(buffer, chunk->data + skip, bytes);
+        return 0;
     }
-    return buffer;
+    r = spill ? spill->read(spill->context, chunk->position, skip, buffer, bytes) : -EIO;
+    if (r < 0)
+        memset(buffer, '?', bytes);
+    return r;
 }
 
-void logbuf_copy(const struct logbuf *log, char *buffer)
+static int copy_list(const struct logbuf_chunk *chunk, const struct tasklog_spill *spill,
+                     char *buffer)
+{
+    int result = 0;
+
+    for (; chunk; chunk = chunk->next) {
+        int r = read_chunk_end(chunk, spill, buffer, chunk->used_bytes);
+        if (r < 0)
+            result = r;
+        buffer += chunk->used_bytes;
+    }
+    return result;
+}
+
+int logbuf_copy(const struct logbuf *log, const struct tasklog_spill *spill, char *buffer)
 {
     char text[NOTE_BYTES_MAX];
     size_t bytes = note(log, text, sizeof(text));
+    int r = copy_list(log->head_first, spill, buffer);
 
-    buffer = copy_list(log->head_first, buffer);
-    memcpy(buffer, text, bytes);
-    copy_list(log->tail_first, buffer + bytes);
+    memcpy(buffer + log->head_bytes, text, bytes);
+    int r_tail = copy_list(log->tail_first, spill, buffer + log->head_bytes + bytes);
+    return r < 0 ? r : r_tail;
 }
 
 static size_t count_list(const struct logbuf_chunk *chunk)
@@ -205,7 +236,8 @@ static size_t count_list(const struct logbuf_chunk *chunk)
     size_t count = 0;
 
     for (; chunk; chunk = chunk->next)
-        count += text_char_count(chunk->data, chunk->used_bytes);
+        count += chunk->position != 0 ? chunk->char_count
+                                      : text_char_count(chunk->data, chunk->used_bytes);
     return count;
 }
 
@@ -218,30 +250,32 @@ size_t logbuf_char_count(const struct logbuf *log)
 }
 
 /* Fills the buffer from its end; returns where the copy starts. */
-static size_t copy_end_of_list(const struct logbuf_chunk *last, size_t room, char *buffer)
+static size_t copy_end_of_list(const struct logbuf_chunk *last, const struct tasklog_spill *spill,
+                               size_t room, char *buffer)
 {
     for (; last && room > 0; last = last->prev) {
         size_t bytes = last->used_bytes < room ? last->used_bytes : room;
         room -= bytes;
-        memcpy(buffer + room, last->data + last->used_bytes - bytes, bytes);
+        (void)read_chunk_end(last, spill, buffer + room, bytes);
     }
     return room;
 }
 
-size_t logbuf_copy_end(const struct logbuf *log, size_t max_bytes, char *buffer)
+size_t logbuf_copy_end(const struct logbuf *log, const struct tasklog_spill *spill,
+                       size_t max_bytes, char *buffer)
 {
     char text[NOTE_BYTES_MAX];
     size_t note_bytes = note(log, text, sizeof(text));
     size_t all = log->head_bytes + note_bytes + log->tail_bytes;
     size_t room = max_bytes + 1; /* the byte before tells whether a line begins there */
-    size_t start = copy_end_of_list(log->tail_last, room, buffer);
+    size_t start = copy_end_of_list(log->tail_last, spill, room, buffer);
 
     if (note_bytes > 0 && start > 0) {
         size_t bytes = note_bytes < start ? note_bytes : start;
         start -= bytes;
         memcpy(buffer + start, text + note_bytes - bytes, bytes);
     }
-    start = copy_end_of_list(log->head_last, start, buffer);
+    start = copy_end_of_list(log->head_last, spill, start, buffer);
 
     if (all > max_bytes) {
         /* Begin with a whole line, or at least with a whole character. */
@@ -255,6 +289,56 @@ size_t logbuf_copy_end(const struct logbuf *log, size_t max_bytes, char *buffer)
     }
     memmove(buffer, buffer + start, room - start);
     return room - start;
+}
+
+/* Puts a small chunk that only knows where the text is in the place of a whole one. */
+static void replace_chunk(struct logbuf_chunk **first, struct logbuf_chunk **last,
+                          struct logbuf_chunk *whole, struct logbuf_chunk *stub)
+{
+    stub->prev = whole->prev;
+    stub->next = whole->next;
+    *(whole->prev ? &whole->prev->next : first) = stub;
+    *(whole->next ? &whole->next->prev : last) = stub;
+}
+
+static size_t spill_list(struct logbuf *log, struct logbuf_chunk **first,
+                         struct logbuf_chunk **last, const struct tasklog_spill *spill,
+                         size_t want_bytes)
+{
+    size_t freed = 0;
+
+    for (struct logbuf_chunk *chunk = *first; chunk && freed < want_bytes;) {
+        struct logbuf_chunk *next = chunk->next;
+        if (chunk->position == 0 && chunk->used_bytes > 0) {
+            struct logbuf_chunk *stub = chunk_new(0);
+            if (!stub)
+                return freed;
+            if (spill->write(spill->context, chunk->data, chunk->used_bytes, &stub->position) < 0) {
+                free(stub);
+                return freed;
+            }
+            stub->used_bytes = chunk->used_bytes;
+            stub->message_count = chunk->message_count;
+            stub->char_count = text_char_count(chunk->data, chunk->used_bytes);
+            replace_chunk(first, last, chunk, stub);
+            log->spilled_bytes += chunk->used_bytes;
+            log->memory_bytes -= chunk->size_bytes;
+            freed += chunk->size_bytes;
+            free(chunk);
+        }
+        chunk = next;
+    }
+    return freed;
+}
+
+size_t logbuf_spill(struct logbuf *log, const struct tasklog_spill *spill, size_t want_bytes)
+{
+    if (log->spilled_bytes == log->head_bytes + log->tail_bytes)
+        return 0;
+    size_t freed = spill_list(log, &log->head_first, &log->head_last, spill, want_bytes);
+    if (freed < want_bytes)
+        freed += spill_list(log, &log->tail_first, &log->tail_last, spill, want_bytes - freed);
+    return freed;
 }
 
 static void free_list(struct logbuf_chunk *chunk)

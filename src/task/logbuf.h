@@ -7,7 +7,8 @@
  *
  * Until the cap is reached there is no tail. From then on the head is left as it is (the older half)
  * and whole chunks are dropped at the front of the tail; what they held is counted exactly and said
- * in a line of its own when the log is read. A message is never cut: the cap can be passed by the
+ * in a line of its own when the log is read. A chunk's text may be moved out of memory (spilled); the
+ * chunk stays, and knows where it went. A message is never cut: the cap can be passed by the
  * size of one.
  */
 #ifndef TASKLOG_SRC_LOGBUF_H
@@ -16,6 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "tasklog/result.h"
 
 struct logbuf_chunk;
 
@@ -27,8 +30,10 @@ struct logbuf {
     size_t head_bytes; /* text */
     size_t tail_bytes; /* text */
     size_t memory_bytes;
-    bool started;  /* it has a message, be it an empty one */
-    bool has_tail; /* the cap was reached; the head is closed */
+    size_t chunk_bytes;   /* no chunk is larger, unless a message is; 0 = as the log likes */
+    size_t spilled_bytes; /* text that is not in memory */
+    bool started;         /* it has a message, be it an empty one */
+    bool has_tail;        /* the cap was reached; the head is closed */
     uint64_t missing_messages;
     uint64_t missing_bytes;
 };
@@ -51,12 +56,17 @@ int logbuf_reserve(struct logbuf *log, size_t cap_bytes, size_t bytes)
 
 /* All of it, with the line that tells what is missing: size, copy, characters. */
 size_t logbuf_bytes(const struct logbuf *log);
-void logbuf_copy(const struct logbuf *log, char *buffer);
+int logbuf_copy(const struct logbuf *log, const struct tasklog_spill *spill, char *buffer);
 size_t logbuf_char_count(const struct logbuf *log);
 
 /* Copies the last whole lines that fit into `max_bytes` (a longer last line: its end). Returns how
  * many bytes that were. `buffer` must have room for one more. */
-size_t logbuf_copy_end(const struct logbuf *log, size_t max_bytes, char *buffer);
+size_t logbuf_copy_end(const struct logbuf *log, const struct tasklog_spill *spill,
+                       size_t max_bytes, char *buffer);
+
+/* Moves chunks out of memory, the oldest first, until `want_bytes` have been given back. Returns how
+ * many were. */
+size_t logbuf_spill(struct logbuf *log, const struct tasklog_spill *spill, size_t want_bytes);
 
 void logbuf_done(struct logbuf *log);
 

@@ -41,6 +41,8 @@ void tasklog_result_view(const struct tasklog_result *result, struct tasklog_rep
         .warnings = result->warnings,
         .errors = result->errors,
         .append_at = result->append_at,
+        .run = result->run,
+        .end_chars = result->end_chars,
     };
 }
 
@@ -49,9 +51,10 @@ size_t tasklog_result_log_bytes(const struct tasklog_result *result)
     return logbuf_bytes(&result->log);
 }
 
-void tasklog_result_log_copy(const struct tasklog_result *result, char *buffer)
+int tasklog_result_log_copy(const struct tasklog_result *result, const struct tasklog_spill *spill,
+                            char *buffer)
 {
-    logbuf_copy(&result->log, buffer);
+    return logbuf_copy(&result->log, spill, buffer);
 }
 
 size_t tasklog_result_counters(const struct tasklog_result *result, char *buffer,
@@ -92,10 +95,21 @@ size_t tasklog_result_memory(const struct tasklog_result *result)
     return bytes;
 }
 
+void tasklog_result_unpin(struct tasklog_result *result)
+{
+    run_unpin(&result->pin);
+}
+
+void tasklog_result_drop_log(struct tasklog_result *result)
+{
+    logbuf_done(&result->log);
+}
+
 void tasklog_result_free(struct tasklog_result *result)
 {
     if (!result)
         return;
+    run_unpin(&result->pin);
     logbuf_done(&result->log);
     free(result->first_error);
     free(result->summary);
@@ -113,8 +127,15 @@ void tasklog_results_push(struct tasklog_results *results, struct tasklog_result
     else
         results->first = result;
     results->last = result;
+    if (!results->unspilled)
+        results->unspilled = result;
     results->count++;
     results->memory_bytes += tasklog_result_memory(result);
+}
+
+struct tasklog_result *tasklog_results_next(const struct tasklog_result *result)
+{
+    return result->next;
 }
 
 struct tasklog_result *tasklog_results_pop(struct tasklog_results *results)
@@ -126,6 +147,8 @@ struct tasklog_result *tasklog_results_pop(struct tasklog_results *results)
     results->first = result->next;
     if (!results->first)
         results->last = NULL;
+    if (results->unspilled == result)
+        results->unspilled = results->first;
     result->next = NULL;
     results->count--;
     results->memory_bytes -= tasklog_result_memory(result);
@@ -135,7 +158,7 @@ struct tasklog_result *tasklog_results_pop(struct tasklog_results *results)
 void tasklog_results_unpop(struct tasklog_results *results, struct tasklog_result *result)
 {
     result->next = results->first;
-    results->first = result;
+    results->first = results->unspilled = result;
     if (!results->last)
         results->last = result;
     results->count++;
@@ -151,6 +174,8 @@ void tasklog_results_append(struct tasklog_results *results, struct tasklog_resu
     else
         results->first = from->first;
     results->last = from->last;
+    if (!results->unspilled)
+        results->unspilled = from->first;
     results->count += from->count;
     results->memory_bytes += from->memory_bytes;
     *from = (struct tasklog_results){0};
@@ -162,4 +187,50 @@ void tasklog_results_clear(struct tasklog_results *results)
 
     while ((result = tasklog_results_pop(results)) != NULL)
         tasklog_result_free(result);
+}
+
+void tasklog_results_remove(struct tasklog_results *results, uint64_t run,
+                            enum tasklog_result_type type, int64_t end_chars)
+{
+    struct tasklog_result **at = &results->first, *last = NULL;
+
+    while (*at) {
+        struct tasklog_result *result = *at;
+        if (result->run != run || result->type != type || result->end_chars > end_chars) {
+            last = result;
+            at = &result->next;
+            continue;
+        }
+        *at = result->next;
+        if (results->unspilled == result)
+            results->unspilled = result->next;
+        results->count--;
+        results->memory_bytes -= tasklog_result_memory(result);
+        tasklog_result_free(result);
+        if (type == TASKLOG_RESULT_FINAL) { /* a run has one */
+            if (!*at)
+                results->last = last;
+            return;
+        }
+    }
+    results->last = last;
+}
+
+size_t tasklog_results_spill(struct tasklog_results *results, const struct tasklog_spill *spill,
+                             size_t want_bytes)
+{
+    size_t freed = 0;
+
+    while (freed < want_bytes && results->unspilled) {
+        struct tasklog_result *result = results->unspilled;
+        size_t bytes = logbuf_spill(&result->log, spill, want_bytes - freed);
+        if (bytes == 0 &&
+            result->log.spilled_bytes < result->log.head_bytes + result->log.tail_bytes)
+            break; /* it could not be written */
+        freed += bytes;
+        results->memory_bytes -= bytes;
+        if (bytes == 0)
+            results->unspilled = result->next;
+    }
+    return freed;
 }

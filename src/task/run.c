@@ -22,6 +22,7 @@ struct tasklog_result *run_new(const struct tasklog_line *line)
     run->end_us = TASKLOG_ABSENT;
     run->processed = run->failed = run->total = TASKLOG_ABSENT;
     run->append_at = -1;
+    run->run = run->pin.position = line->position;
     run->kind_bytes = (uint16_t)line->kind_bytes;
     run->id_bytes = (uint16_t)line->id_bytes;
     memcpy(run->names, line->kind, line->kind_bytes);
@@ -75,6 +76,7 @@ struct tasklog_result *run_copy(const struct tasklog_result *run)
         return NULL;
     memcpy(copy, run, bytes);
     copy->next = NULL;
+    copy->pin.prev = copy->pin.next = NULL;
     copy->log = (struct logbuf){0};
     copy->first_error = NULL;
     copy->summary = NULL;

@@ -24,7 +24,15 @@ struct run_counter {
     int64_t value;
 };
 
+/* A place in the table's list of all that the spool must keep, in the order of its positions. */
+struct run_pin {
+    struct run_pin *prev;
+    struct run_pin *next; /* NULL: in no list */
+    uint64_t position;
+};
+
 struct tasklog_result {
+    struct run_pin pin;
     struct tasklog_result *next; /* in a list of results */
     enum tasklog_result_type type;
     enum run_end end;
@@ -41,6 +49,8 @@ struct tasklog_result {
     int64_t warnings;
     int64_t errors;
     int64_t append_at;
+    int64_t end_chars;
+    uint64_t run;      /* names it in the spool: where the line that started it lies */
     char *first_error; /* or NULL */
     char *summary;     /* or NULL */
     struct run_counter *counters;
@@ -64,6 +74,31 @@ static inline const char *run_id(const struct tasklog_result *run)
 static inline const char *run_host(const struct tasklog_result *run)
 {
     return run_id(run) + run->id_bytes + 1;
+}
+
+static inline void run_pin_before(struct run_pin *at, struct run_pin *pin)
+{
+    pin->prev = at->prev;
+    pin->next = at;
+    at->prev->next = pin;
+    at->prev = pin;
+}
+
+static inline void run_unpin(struct run_pin *pin)
+{
+    if (!pin->next)
+        return;
+    pin->prev->next = pin->next;
+    pin->next->prev = pin->prev;
+    pin->prev = pin->next = NULL;
+}
+
+/* Lets another result of the same run hold the spool's lines, too. */
+static inline void run_pin_beside(struct tasklog_result *run, struct tasklog_result *other)
+{
+    other->pin.position = run->pin.position;
+    if (run->pin.next)
+        run_pin_before(&run->pin, &other->pin);
 }
 
 /* A run that starts with this line (which is not yet taken), or NULL for want of memory. */

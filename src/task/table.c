@@ -9,6 +9,7 @@
  *     live    open tasks with news           liveInterval
  *     ended   ended tasks by their end       lateWindow
  *     late    ended tasks with late lines    LATE_FLUSH_MS
+ *     text    tasks with text in memory      (first to be moved out when memory is short)
  */
 #include "tasklog/table.h"
 
@@ -25,6 +26,7 @@
 enum {
     BUCKETS_MIN = 64,
     LATE_FLUSH_MS = 200,     /* late lines come in bursts: one statement for all of it */
+    CHUNKS_PER_TASK = 8,     /* at least so many should fit into the memory that a task may have */
     TIGHT_BYTES_MIN = 16384, /* what a log may hold even when memory is short */
 };
 
@@ -36,7 +38,8 @@ struct tasklog_table {
     size_t task_count;   /* open and ended */
     size_t open_count;
     size_t memory_bytes; /* of all tasks' logs */
-    struct task_link age, quiet, live, ended, late;
+    struct task_link age, quiet, live, ended, late, text;
+    struct run_pin pins; /* runs and results, by their first line in the spool */
     struct text_buffer text_buffer, formatted_buffer, closing_buffer;
     struct control control;
 };
@@ -152,6 +155,7 @@ static void unlink_task(struct tasklog_table *table, struct task *task)
         table->open_count--;
     list_remove(&task->age);
     list_remove(&task->quiet);
+    list_remove(&task->text);
     list_remove(&task->show);
 }
 
@@ -166,6 +170,8 @@ static void enter_open(struct tasklog_table *table, struct task *task, int64_t n
     list_remove(&task->show);
     list_add(&table->age, &task->age);
     list_add(&table->quiet, &task->quiet);
+    if (task->run->run != 0)
+        run_pin_before(&table->pins, &task->run->pin);
     table->open_count++;
     table->env.counters.tasks_started++;
 }
@@ -226,9 +232,15 @@ static void show_live_later(struct tasklog_table *table, struct task *task, int6
 }
 
 /* A log of the table's has grown, shrunk or moved to a result. */
-static void account(struct tasklog_table *table, const struct task *task, size_t before_bytes)
+static void account(struct tasklog_table *table, struct task *task, size_t before_bytes)
 {
-    table->memory_bytes += task->run->log.memory_bytes - before_bytes;
+    const struct logbuf *log = &task->run->log;
+
+    table->memory_bytes += log->memory_bytes - before_bytes;
+    if (log->memory_bytes == 0)
+        list_remove(&task->text);
+    else if (!task->text.next)
+        list_add(&table->text, &task->text);
 }
 
 /* After the lateWindow: hands out late lines, forgets the task. */
@@ -327,6 +339,14 @@ static int take(struct tasklog_table *table, struct task *task, const struct tas
     return 0;
 }
 
+/* The first line of a run that the spool has, earlier ones having found it full: a replay will begin
+ * the run with this one. */
+static void name_run(struct tasklog_table *table, struct tasklog_result *run, uint64_t position)
+{
+    run->run = run->pin.position = position;
+    run_pin_before(&table->pins, &run->pin);
+}
+
 /* When memory becomes short, a log's size of that moment is its cap for as long as it is short. */
 static size_t cap_of(const struct tasklog_table *table, struct task *task, bool tight)
 {
@@ -341,6 +361,14 @@ static size_t cap_of(const struct tasklog_table *table, struct task *task, bool 
     if (task->tight_bytes < TIGHT_BYTES_MIN)
         task->tight_bytes = TIGHT_BYTES_MIN;
     return task->tight_bytes < most ? task->tight_bytes : most;
+}
+
+/* With many tasks, a log grows in small steps, or most of the memory would be room for lines to come. */
+static size_t chunk_bytes_of(const struct tasklog_table *table)
+{
+    size_t all = table->env.rules.memory_bytes;
+
+    return all == 0 ? 0 : all / CHUNKS_PER_TASK / (table->open_count + 1) + 1;
 }
 
 /* Repairs the texts of a line and finds out whether it is a control line: 1, 0, or -ENOMEM. */
@@ -398,13 +426,16 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
             table->control.verb = CONTROL_PROGRESS; /* it is started: only the numbers are news */
     }
     size_t before = task->run->log.memory_bytes;
+    task->run->log.chunk_bytes = chunk_bytes_of(table);
     int r = take(table, task, &seen, is_control == 1, cap_of(table, task, tight), now, results);
     account(table, task, before);
+    if (r == 0 && task->run->run == 0 && line->position != 0)
+        name_run(table, task->run, line->position);
     if (r < 0 && is_new) {
         table->env.counters.tasks_started--;
         close_task(table, task);
     }
-    return r;
+    return r < 0 ? r : 1;
 }
 
 /* ---- what is due ---- */
@@ -484,6 +515,40 @@ static int tick_ended(struct tasklog_table *table, struct tasklog_now now,
     return 1;
 }
 
+int tasklog_table_close(struct tasklog_table *table, const struct tasklog_line *key,
+                        const char *reason, struct tasklog_now now, struct tasklog_results *results)
+{
+    struct task *task = find(table, key, key_hash(table, key));
+    enum run_end end = strcmp(reason, "idle") == 0 ? RUN_IDLE : RUN_MAX_RUNTIME;
+
+    if (!task || task->ended)
+        return 0;
+    int r = close_due(table, task, end, now, results);
+    return r < 0 ? r : 0;
+}
+
+static void shift_list(const struct task_link *list, size_t offset, int64_t shift_ms)
+{
+    for (const struct task_link *link = list->next; link != list; link = link->next) {
+        struct task *task = (struct task *)((char *)link - offset);
+        task->started_ms += shift_ms;
+        task->quiet_ms += shift_ms;
+        task->show_ms += shift_ms;
+    }
+}
+
+void tasklog_table_resume(struct tasklog_table *table, int64_t shift_ms)
+{
+    shift_list(&table->quiet, offsetof(struct task, quiet), shift_ms);
+    shift_list(&table->ended, offsetof(struct task, quiet), shift_ms);
+    table->env.counters = (struct tasklog_table_counters){0};
+}
+
+uint64_t tasklog_table_oldest(const struct tasklog_table *table)
+{
+    return table->pins.next == &table->pins ? UINT64_MAX : table->pins.next->position;
+}
+
 void tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now, bool live,
                         struct tasklog_results *results)
 {
@@ -555,6 +620,8 @@ int tasklog_table_new(const struct tasklog_rules *rules, const uint8_t seed[16],
     list_init(&table->live);
     list_init(&table->ended);
     list_init(&table->late);
+    list_init(&table->text);
+    table->pins.prev = table->pins.next = &table->pins;
     *ret_table = table;
     return 0;
 }
@@ -589,6 +656,30 @@ void tasklog_table_free(struct tasklog_table *table)
     free((char *)table->env.rules.marker);
     free(table->buckets);
     free(table);
+}
+
+void tasklog_table_set_spill(struct tasklog_table *table, const struct tasklog_spill *spill)
+{
+    table->env.spill = spill;
+}
+
+size_t tasklog_table_spill(struct tasklog_table *table, size_t want_bytes)
+{
+    size_t freed = 0;
+    struct task *task;
+
+    while (freed < want_bytes &&
+           (task = list_first(&table->text, offsetof(struct task, text))) != NULL) {
+        struct logbuf *log = &task->run->log;
+        size_t bytes = logbuf_spill(log, table->env.spill, want_bytes - freed);
+        freed += bytes;
+        table->memory_bytes -= bytes;
+        if (log->spilled_bytes == log->head_bytes + log->tail_bytes)
+            list_remove(&task->text);
+        else if (bytes == 0)
+            break; /* it could not be written */
+    }
+    return freed;
 }
 
 size_t tasklog_table_open_count(const struct tasklog_table *table)

@@ -306,6 +306,7 @@ static void replace_run(struct task *task, struct tasklog_result *after,
 {
     taker->log = task->run->log;
     task->run->log = (struct logbuf){0};
+    run_pin_beside(task->run, after);
     tasklog_result_free(task->run);
     task->run = after;
 }
@@ -326,8 +327,10 @@ int task_end(struct task_env *env, struct task *task, enum run_end end,
         return -ENOMEM;
     }
     replace_run(task, after, final);
+    run_pin_beside(after, final);
     task->ended = true;
     task->stored_chars = (int64_t)logbuf_char_count(&final->log);
+    final->end_chars = task->stored_chars;
     final->type = TASKLOG_RESULT_FINAL;
     tasklog_results_push(results, final);
     if (control)
@@ -393,7 +396,8 @@ int task_show_live(struct task_env *env, struct task *task, struct tasklog_now n
     if (!live)
         return -ENOMEM;
     struct logbuf_piece piece = {env->live_buffer.data,
-                                 logbuf_copy_end(&task->run->log, room, env->live_buffer.data)};
+                                 logbuf_copy_end(&task->run->log, env->spill, room,
+                                                 env->live_buffer.data)};
     if (logbuf_append(&live->log, SIZE_MAX, &piece, 1) < 0) {
         tasklog_result_free(live);
         return -ENOMEM;
@@ -410,6 +414,9 @@ static void push_late(struct task *task, struct tasklog_result *late,
     late->type = TASKLOG_RESULT_LATE;
     late->append_at = task->stored_chars;
     task->stored_chars += (int64_t)logbuf_char_count(&late->log);
+    late->end_chars = task->stored_chars;
+    if (late != task->run)
+        run_pin_beside(task->run, late);
     tasklog_results_push(results, late);
 }
 

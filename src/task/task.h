@@ -35,6 +35,7 @@ struct task {
     bool ended;
     struct task_link age;   /* open: by started_ms */
     struct task_link quiet; /* by quiet_ms, open or ended */
+    struct task_link text;  /* has text in memory: by the time it got some */
     struct task_link show;  /* something to write: open: live; ended: late lines. By show_ms */
     int64_t started_ms;
     int64_t quiet_ms; /* open: the last line; ended: the end */
@@ -49,6 +50,7 @@ struct task_env {
     struct tasklog_table_counters counters;
     struct stamp stamp;
     struct text_buffer live_buffer;
+    const struct tasklog_spill *spill; /* or NULL */
 };
 
 /* A line that has been looked at. */

@@ -75,7 +75,9 @@ struct collecting *collecting_new(const char *const *parameters, const struct ta
 
 void collecting_start(struct collecting *collecting)
 {
-    assert_int_equal(tasklog_collector_start(collecting->collector), 0);
+    char error[TASKLOG_ERROR_BYTES];
+
+    assert_int_equal(tasklog_collector_start(collecting->collector, error), 0);
 }
 
 void collecting_free(struct collecting *collecting)

@@ -110,7 +110,7 @@ static inline const char *fault_of_log(const struct tasklog_result *result,
     const char *fault = NULL;
 
     log[bytes] = '\x55';
-    tasklog_result_log_copy(result, log);
+    (void)tasklog_result_log_copy(result, NULL, log);
     if (log[bytes] != '\x55')
         fault = "the log is longer than it says";
     else if (!fault_is_text(log, bytes))

@@ -135,7 +135,7 @@ def test_a_stop_writes_what_it_holds(daemon: Tasklog, database: Database) -> Non
     """All of it, not only what a running task shows."""
     texts = [f"line {number} " + "x" * 100 for number in range(1000)]
     database.add("1", "ended", "late")
-    daemon.run(action(database, liveInterval=60, liveBytes="1k"))
+    daemon.run(action(database, spool="off", liveInterval=60, liveBytes="1k"))
     daemon.log("kind[late]", "text", "@task end")
     ended = database.wait("late")
     daemon.log("kind[1]", *texts)

@@ -153,7 +153,7 @@ def log_six_tasks(daemon: Tasklog) -> None:
 
 def test_a_stop_while_the_table_is_locked_is_bounded(daemon: Tasklog, database: Database) -> None:
     database.add(*map(str, range(5)), "open")
-    daemon.run(action(database))
+    daemon.run(action(database, spool="off"))
     daemon.wait_said("writing to table")
     with database.lock():
         log_six_tasks(daemon)
@@ -164,7 +164,7 @@ def test_a_stop_while_the_table_is_locked_is_bounded(daemon: Tasklog, database: 
 def test_a_stop_writes_everything_as_soon_as_the_lock_is_gone(
         daemon: Tasklog, database: Database) -> None:
     database.add(*map(str, range(5)), "open")
-    daemon.run(action(database))
+    daemon.run(action(database, spool="off"))
     daemon.wait_said("writing to table")
     with database.lock():
         log_six_tasks(daemon)
@@ -181,7 +181,7 @@ def test_a_stop_while_the_server_says_nothing_is_bounded(
         daemon: Tasklog, postgresql: Postgresql) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = str(silent.getsockname()[1])
-        daemon.run(action(postgresql, database=postgresql.url_with(host="127.0.0.1", port=port)))
+        daemon.run(action(postgresql, spool="off", database=postgresql.url_with(host="127.0.0.1", port=port)))
         silent.accept()
         log_six_tasks(daemon)
         check_stop_while_away(daemon)
@@ -248,7 +248,7 @@ def test_when_the_budget_is_used_up_senders_wait_and_nothing_is_lost(
     texts = [f"line {number} " + "x" * 1000 for number in range(100)]
     ids = [str(number) for number in range(100)]
     database.add(*ids)
-    daemon.run(action(database, memoryBudget="1m"))
+    daemon.run(action(database, spool="off", memoryBudget="1m"))
     daemon.wait_said("writing to table")
     done = threading.Event()
 
@@ -276,7 +276,7 @@ def test_when_open_tasks_use_up_the_budget_they_keep_head_and_tail(
         daemon: Tasklog, sqlite: Sqlite) -> None:
     texts = [f"line {number:04} " + "x" * 100 for number in range(5000)]
     sqlite.add("1", "2")
-    daemon.run(action(sqlite, memoryBudget="100k", liveInterval=0))
+    daemon.run(action(sqlite, spool="off", memoryBudget="100k", liveInterval=0))
     for task_id in ("1", "2"):
         daemon.log(f"kind[{task_id}]", *texts)
     daemon.wait_counters(lines=10_000)

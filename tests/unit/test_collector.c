@@ -807,12 +807,13 @@ static void signals_are_left_to_the_threads_of_the_front(void **state)
 static void a_thread_that_cannot_be_made_is_an_error_and_leaves_none(void **state)
 {
     int threads = count_entries("/proc/self/task");
+    char error[TASKLOG_ERROR_BYTES];
 
     (void)state;
     for (int can = 0; can < 2; can++) {
         MAKE("liveInterval=0");
         threads_left = can;
-        assert_int_equal(tasklog_collector_start(collecting_collector(collecting)), -EAGAIN);
+        assert_int_equal(tasklog_collector_start(collecting_collector(collecting), error), -EAGAIN);
         threads_left = INT_MAX;
         assert_int_equal(threads_running, 0);
         WAIT(count_entries("/proc/self/task") == threads);

@@ -88,7 +88,7 @@ static void the_defaults_are_those_of_the_contract(void **state)
     assert_int_equal(config->rules.live_bytes, 64 << 10);
     assert_int_equal(config->rules.task_max_bytes, 64 << 20);
     assert_int_equal(config->rules.escape_prefix, -1);
-    assert_int_equal(config->memory_budget_bytes, 256 << 20);
+    assert_int_equal(config->rules.memory_bytes, 256 << 20);
     assert_int_equal(config->target.key_count, 1);
     assert_string_equal(config->target.keys[0].name, "task_id");
     assert_int_equal(config->target.keys[0].type, TASKLOG_TEXT);
@@ -269,7 +269,7 @@ static void sizes_count_in_1024_or_in_1000(void **state)
                                         "off"};
     struct tasklog_config *config = *state;
     const size_t *const places[] = {&config->rules.live_bytes, &config->rules.task_max_bytes,
-                                    &config->memory_budget_bytes};
+                                    &config->rules.memory_bytes};
 
     for (size_t i = 0; i < COUNT(names); i++) {
         for (size_t j = 0; j < COUNT(good); j++) {

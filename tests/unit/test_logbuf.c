@@ -61,7 +61,7 @@ static char *copy_of(const struct logbuf *log, size_t *ret_bytes)
 
     assert_non_null(copy);
     copy[bytes] = '\x55';
-    logbuf_copy(log, copy);
+    (void)logbuf_copy(log, NULL, copy);
     assert_int_equal(copy[bytes], '\x55');
     copy[bytes] = '\0';
     *ret_bytes = bytes;
@@ -144,8 +144,8 @@ static void an_empty_log_has_nothing(void **state)
     (void)state;
     assert_int_equal(logbuf_bytes(&log), 0);
     assert_int_equal(logbuf_char_count(&log), 0);
-    assert_int_equal(logbuf_copy_end(&log, 0, &byte), 0);
-    logbuf_copy(&log, &byte);
+    assert_int_equal(logbuf_copy_end(&log, NULL, 0, &byte), 0);
+    (void)logbuf_copy(&log, NULL, &byte);
     logbuf_done(&log);
 }
 
@@ -420,7 +420,7 @@ static void the_end_of_a_log_is_its_last_whole_lines(void **state)
         char *buffer = malloc(cases[i].max_bytes + 1);
         assert_non_null(buffer);
         assert_int_equal(logbuf_append(&log, SIZE_MAX, &piece, 1), 0);
-        size_t bytes = logbuf_copy_end(&log, cases[i].max_bytes, buffer);
+        size_t bytes = logbuf_copy_end(&log, NULL, cases[i].max_bytes, buffer);
         assert_true(bytes <= cases[i].max_bytes);
         buffer[bytes] = '\0';
         expect_text(cases[i].log, buffer, cases[i].expected);
@@ -465,7 +465,7 @@ static void the_end_may_begin_in_any_chunk_or_in_the_note(void **state)
         assert_non_null(end);
         for (size_t max = 0; max < bytes + 10; max++) {
             const char *expected = model_end(all, bytes, max);
-            size_t got = logbuf_copy_end(&log, max, end);
+            size_t got = logbuf_copy_end(&log, NULL, max, end);
             assert_int_equal(got, (size_t)(all + bytes - expected));
             assert_memory_equal(end, expected, got);
         }

@@ -103,7 +103,7 @@ static void expect_row(enum tasklog_result_type type, const char *expected)
 
     tasklog_result_view(result, &report);
     assert_int_equal(report.type, type);
-    assert_int_equal(row_batch_add(&batch, config, result, NOW_US), 0);
+    assert_int_equal(row_batch_add(&batch, config, result, NULL, NOW_US), 0);
     assert_int_equal(batch.count, 1);
     char *text = row_text(&batch.rows[0]);
     expect_text("the row", text, expected);
@@ -303,7 +303,7 @@ static void a_field_that_is_written_twice_is_the_same_text(void **state)
     assert_int_equal(tasklog_config_check(config, error), 0);
     tasks_accept(&tasks, "job[1]", INFO, "@task end");
     struct tasklog_result *result = tasks_pop(&tasks);
-    assert_int_equal(row_batch_add(&batch, config, result, NOW_US), 0);
+    assert_int_equal(row_batch_add(&batch, config, result, NULL, NOW_US), 0);
     assert_ptr_equal(batch.rows[0].columns[FIELD_LOG].text,
                      batch.rows[0].columns[FIELD_COUNT].text);
     row_batch_done(&batch);
@@ -348,7 +348,7 @@ static void a_batch_can_be_filled_again_and_again(void **state)
     give_many(results);
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < MANY; i++)
-            assert_int_equal(row_batch_add(&batch, config, results[i], NOW_US), 0);
+            assert_int_equal(row_batch_add(&batch, config, results[i], NULL, NOW_US), 0);
         expect_many(&batch);
         row_batch_clear(&batch);
         assert_int_equal(batch.count, 0);
@@ -371,7 +371,7 @@ static void whatever_request_for_memory_fails_can_be_repeated(void **state)
         int failures = 0;
         short_memory_fail_after(granted);
         for (int i = 0; i < MANY; i++) {
-            int r = row_batch_add(&batch, config, results[i], NOW_US);
+            int r = row_batch_add(&batch, config, results[i], NULL, NOW_US);
             if (r < 0) {
                 assert_int_equal(r, -ENOMEM);
                 assert_int_equal(batch.count, i);

@@ -35,8 +35,7 @@ static void accept_formatted(struct tasks *tasks, int severity, const char *text
 
     line.formatted = formatted;
     line.formatted_bytes = strlen(formatted);
-    assert_int_equal(tasklog_table_accept(tasks->table, &line, tasks->now, false, &tasks->results),
-                     0);
+    assert_true(tasklog_table_accept(tasks->table, &line, tasks->now, false, &tasks->results) >= 0);
 }
 
 /* The log of the next result. */
@@ -182,8 +181,7 @@ static void stamps_are_local_time_of_the_sender(void **state)
     tasks_open(tasks);
     line = tasks_line(tasks, "job[1]", INFO, "sent before");
     line.time_us -= 90 * INT64_C(1000000);
-    assert_int_equal(tasklog_table_accept(tasks->table, &line, tasks->now, false, &tasks->results),
-                     0);
+    assert_true(tasklog_table_accept(tasks->table, &line, tasks->now, false, &tasks->results) >= 0);
     tasks_accept(tasks, "job[1]", INFO, "@task end");
     expect_log(tasks, "[2026-11-24 10:58:30] sent before\n[2026-11-24 11:00:00] Completed: 1 line, "
                       "0 warnings, 0 errors, Total time: 1m 30s");
@@ -202,8 +200,7 @@ static void a_line_may_be_long_and_has_no_need_of_a_nul(void **state)
     struct tasklog_line line = tasks_line(tasks, "job[1]", ERR, "");
     line.text = text;
     line.text_bytes = LONG;
-    assert_int_equal(tasklog_table_accept(tasks->table, &line, tasks->now, false, &tasks->results),
-                     0);
+    assert_true(tasklog_table_accept(tasks->table, &line, tasks->now, false, &tasks->results) >= 0);
     tasks_accept(tasks, "job[1]", INFO, "@task end");
     struct tasklog_result *result = tasks_pop(tasks);
     char *log = tasks_log(result);

@@ -39,16 +39,20 @@ static struct collecting *collecting;
 /* ---- memory that is short for rows ---- */
 
 int __real_row_batch_add(struct row_batch *batch, const struct tasklog_config *config,
-                         const struct tasklog_result *result, int64_t now_us);
+                         const struct tasklog_result *result, const struct tasklog_spill *spill,
+                         int64_t now_us);
 int __wrap_row_batch_add(struct row_batch *batch, const struct tasklog_config *config,
-                         const struct tasklog_result *result, int64_t now_us);
+                         const struct tasklog_result *result, const struct tasklog_spill *spill,
+                         int64_t now_us);
 
 static _Atomic size_t rows_fit = SIZE_MAX; /* how many rows of a batch there is memory for */
 
 int __wrap_row_batch_add(struct row_batch *batch, const struct tasklog_config *config,
-                         const struct tasklog_result *result, int64_t now_us)
+                         const struct tasklog_result *result, const struct tasklog_spill *spill,
+                         int64_t now_us)
 {
-    return batch->count >= rows_fit ? -ENOMEM : __real_row_batch_add(batch, config, result, now_us);
+    return batch->count >= rows_fit ? -ENOMEM
+                                    : __real_row_batch_add(batch, config, result, spill, now_us);
 }
 
 /* ---- how long the writer means to wait ---- */
@@ -695,6 +699,7 @@ static void many_running_tasks_are_shown_a_part_at_a_time(void **state)
     }
     int64_t due_ms = tasklog_clock_now(&fast_clock).mono_ms + 2000;
     WAIT(tasklog_clock_now(&fast_clock).mono_ms > due_ms);
+    WAIT(counters().waiting_rows > 0);
     assert_in_range(counters().waiting_rows, 1, 1024 + 256);
     fake_store_block(false);
     WAIT(fake_store_kept_count() == TASKS);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the sub-commands of `tasklog` share. Exit statuses: 0 well, 1 something did not work, 2 the call
+ * was wrong. */
+#ifndef TASKLOG_SRC_CLI_H
+#define TASKLOG_SRC_CLI_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tasklog/clock.h"
+
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+struct cli_command {
+    const char *name;
+    const char *summary;
+    int (*run)(int count, char **arguments); /* arguments[0] is the command's name */
+};
+
+extern const struct cli_command cli_spool;
+
+extern const struct tasklog_clock cli_clock;
+
+void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Prints text of others: control characters but newline and tab are shown as ^X, so that no terminal
+ * obeys them. */
+void cli_print_text(FILE *out, const char *text, size_t bytes);
+
+/* "YYYY-MM-DD HH:MM:SS", local time. */
+void cli_print_time(FILE *out, int64_t time_us);
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Entries of the spool, to and from bytes. */
+#include "entry.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "tasklog/tag.h"
+
+#define NO_TEMPLATE UINT32_MAX
+
+struct line_head {
+    int64_t mono_ms;
+    int64_t wall_us;
+    int64_t time_us;
+    uint32_t text_bytes;
+    uint32_t formatted_bytes; /* NO_TEMPLATE = there is none */
+    uint16_t id_bytes;
+    uint16_t host_bytes;
+    uint8_t kind_bytes;
+    uint8_t severity;
+    uint8_t tight;
+    uint8_t zero;
+};
+
+struct close_head {
+    int64_t mono_ms;
+    int64_t wall_us;
+    char reason[16];
+    uint16_t id_bytes;
+    uint16_t kind_bytes;
+    uint32_t zero;
+};
+
+struct done_record {
+    uint64_t run;
+    int64_t end_chars;
+    uint32_t result;
+    uint32_t zero;
+};
+
+struct start_record {
+    int64_t mono_ms;
+    int64_t wall_us;
+};
+
+static size_t formatted_bytes(const struct tasklog_line *line)
+{
+    return line->formatted ? line->formatted_bytes : 0;
+}
+
+size_t entry_line_bytes(const struct tasklog_line *line)
+{
+    return sizeof(struct line_head) + line->kind_bytes + line->id_bytes + line->host_bytes +
+           line->text_bytes + formatted_bytes(line);
+}
+
+void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *line,
+                      struct tasklog_now now, bool tight)
+{
+    const struct line_head head = {
+        .mono_ms = now.mono_ms,
+        .wall_us = now.wall_us,
+        .time_us = line->time_us,
+        .text_bytes = (uint32_t)line->text_bytes,
+        .formatted_bytes = line->formatted ? (uint32_t)line->formatted_bytes : NO_TEMPLATE,
+        .id_bytes = (uint16_t)line->id_bytes,
+        .host_bytes = (uint16_t)line->host_bytes,
+        .kind_bytes = (uint8_t)line->kind_bytes,
+        .severity = (uint8_t)line->severity,
+        .tight = tight,
+    };
+    const struct tasklog_spool_piece pieces[] = {
+        {&head, sizeof(head)},          {line->kind, line->kind_bytes},
+        {line->id, line->id_bytes},     {line->host, line->host_bytes},
+        {line->text, line->text_bytes}, {line->formatted, formatted_bytes(line)},
+    };
+
+    tasklog_spool_write(spool, ENTRY_LINE, pieces, sizeof(pieces) / sizeof(pieces[0]));
+}
+
+static int write_entry(struct tasklog_spool *spool, enum entry_type type,
+                       const struct tasklog_spool_piece *pieces, size_t count)
+{
+    tasklog_position position;
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += pieces[i].bytes;
+    int r = tasklog_spool_reserve(spool, bytes, &position);
+    if (r < 0)
+        return r;
+    tasklog_spool_write(spool, (uint32_t)type, pieces, count);
+    return 0;
+}
+
+int entry_write_close(struct tasklog_spool *spool, const struct tasklog_report *report,
+                      struct tasklog_now now)
+{
+    struct close_head head = {.mono_ms = now.mono_ms,
+                              .wall_us = now.wall_us,
+                              .id_bytes = (uint16_t)strlen(report->task_id),
+                              .kind_bytes = (uint16_t)strlen(report->kind)};
+    const struct tasklog_spool_piece pieces[] = {{&head, sizeof(head)},
+                                                 {report->kind, head.kind_bytes},
+                                                 {report->task_id, head.id_bytes}};
+
+    strncpy(head.reason, report->end_reason, sizeof(head.reason) - 1);
+    return write_entry(spool, ENTRY_CLOSE, pieces, sizeof(pieces) / sizeof(pieces[0]));
+}
+
+int entry_write_done(struct tasklog_spool *spool, const struct tasklog_report *report)
+{
+    const struct done_record record = {.run = report->run,
+                                       .end_chars = report->end_chars,
+                                       .result = (uint32_t)report->type};
+    const struct tasklog_spool_piece piece = {&record, sizeof(record)};
+
+    return write_entry(spool, ENTRY_DONE, &piece, 1);
+}
+
+int entry_write_text(struct tasklog_spool *spool, const char *text, size_t bytes,
+                     tasklog_position *ret_position)
+{
+    const struct tasklog_spool_piece piece = {text, bytes};
+    int r = tasklog_spool_reserve(spool, bytes, ret_position);
+
+    if (r == 0)
+        tasklog_spool_write(spool, ENTRY_TEXT, &piece, 1);
+    return r;
+}
+
+int entry_write_start(struct tasklog_spool *spool, struct tasklog_now now)
+{
+    const struct start_record record = {.mono_ms = now.mono_ms, .wall_us = now.wall_us};
+    const struct tasklog_spool_piece piece = {&record, sizeof(record)};
+
+    return write_entry(spool, ENTRY_START, &piece, 1);
+}
+
+/* Takes a text of so many bytes off the front of what is left; false if there is not that much. */
+static bool take(const char **at, size_t *left, size_t bytes, const char **ret_text)
+{
+    if (bytes > *left)
+        return false;
+    *ret_text = *at;
+    *at += bytes;
+    *left -= bytes;
+    return true;
+}
+
+static bool names_are_valid(const struct tasklog_line *line)
+{
+    return tasklog_kind_is_valid(line->kind, line->kind_bytes) &&
+           tasklog_id_is_valid(line->id, line->id_bytes);
+}
+
+static bool read_line(const char *at, size_t left, struct entry *entry)
+{
+    struct tasklog_line *line = &entry->line;
+    struct line_head head;
+
+    if (left < sizeof(head))
+        return false;
+    memcpy(&head, at, sizeof(head));
+    at += sizeof(head);
+    left -= sizeof(head);
+    entry->now = (struct tasklog_now){.mono_ms = head.mono_ms, .wall_us = head.wall_us};
+    entry->tight = head.tight != 0;
+    *line = (struct tasklog_line){.kind_bytes = head.kind_bytes,
+                                  .id_bytes = head.id_bytes,
+                                  .host_bytes = head.host_bytes,
+                                  .text_bytes = head.text_bytes,
+                                  .time_us = head.time_us,
+                                  .severity = head.severity};
+    if (!take(&at, &left, line->kind_bytes, &line->kind) ||
+        !take(&at, &left, line->id_bytes, &line->id) ||
+        !take(&at, &left, line->host_bytes, &line->host) ||
+        !take(&at, &left, line->text_bytes, &line->text))
+        return false;
+    if (head.formatted_bytes != NO_TEMPLATE) {
+        line->formatted_bytes = head.formatted_bytes;
+        if (!take(&at, &left, line->formatted_bytes, &line->formatted))
+            return false;
+    }
+    return left == 0 && names_are_valid(line);
+}
+
+static bool read_close(const char *at, size_t left, struct entry *entry)
+{
+    struct tasklog_line *line = &entry->line;
+    struct close_head head;
+
+    if (left < sizeof(head))
+        return false;
+    memcpy(&head, at, sizeof(head));
+    at += sizeof(head);
+    left -= sizeof(head);
+    entry->now = (struct tasklog_now){.mono_ms = head.mono_ms, .wall_us = head.wall_us};
+    memcpy(entry->reason, head.reason, sizeof(entry->reason));
+    entry->reason[sizeof(entry->reason) - 1] = '\0';
+    *line = (struct tasklog_line){.kind_bytes = head.kind_bytes, .id_bytes = head.id_bytes};
+    return take(&at, &left, line->kind_bytes, &line->kind) &&
+           take(&at, &left, line->id_bytes, &line->id) && left == 0 && names_are_valid(line);
+}
+
+static bool read_done(const void *data, size_t bytes, struct entry *entry)
+{
+    struct done_record record;
+
+    if (bytes != sizeof(record))
+        return false;
+    memcpy(&record, data, sizeof(record));
+    entry->run = record.run;
+    entry->end_chars = record.end_chars;
+    entry->result = (enum tasklog_result_type)record.result;
+    return true;
+}
+
+static bool read_start(const void *data, size_t bytes, struct entry *entry)
+{
+    struct start_record record;
+
+    if (bytes != sizeof(record))
+        return false;
+    memcpy(&record, data, sizeof(record));
+    entry->now = (struct tasklog_now){.mono_ms = record.mono_ms, .wall_us = record.wall_us};
+    return true;
+}
+
+bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret_entry)
+{
+    *ret_entry = (struct entry){.type = (enum entry_type)type};
+    switch (type) {
+    case ENTRY_LINE:
+        return read_line(data, bytes, ret_entry);
+    case ENTRY_CLOSE:
+        return read_close(data, bytes, ret_entry);
+    case ENTRY_DONE:
+        return read_done(data, bytes, ret_entry);
+    case ENTRY_START:
+        return read_start(data, bytes, ret_entry);
+    case ENTRY_TEXT:
+        return true;
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the collector keeps in its spool: the lines it took and what it decided about them, so that the
+ * same lines through an empty table lead to the same tasks and results again.
+ *
+ *     LINE    a line that was taken, with the time at which it was
+ *     CLOSE   a task was closed by the clock
+ *     DONE    a result needs no more care: the database has it, or it lies with the dead letters
+ *     TEXT    part of a log that was moved out of memory; a replay does not need it
+ *     START   the collector was started: the monotonic clock may have begun anew
+ *
+ * Encoding: a head of fixed size, then the texts. Decoding trusts nothing but the checksum: lengths are
+ * checked against the record's.
+ */
+#ifndef TASKLOG_SRC_ENTRY_H
+#define TASKLOG_SRC_ENTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tasklog/clock.h"
+#include "tasklog/line.h"
+#include "tasklog/result.h"
+#include "tasklog/spool.h"
+
+enum entry_type {
+    ENTRY_LINE = 1,
+    ENTRY_CLOSE = 2,
+    ENTRY_DONE = 3,
+    ENTRY_START = 4,
+    ENTRY_TEXT = 5
+};
+
+/* One of them, decoded; texts point into the record. */
+struct entry {
+    enum entry_type type;
+    struct tasklog_now now;
+    struct tasklog_line line; /* LINE: all of it; CLOSE: kind and id */
+    bool tight;               /* LINE: memory was short */
+    char reason[16];          /* CLOSE */
+    uint64_t run;             /* DONE */
+    enum tasklog_result_type result;
+    int64_t end_chars;
+};
+
+/* How many bytes the entry of a line takes. */
+size_t entry_line_bytes(const struct tasklog_line *line);
+
+/* Writes into room that was reserved for entry_line_bytes. */
+void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *line,
+                      struct tasklog_now now, bool tight);
+
+/* These reserve for themselves: 0 or negative errno. */
+int entry_write_close(struct tasklog_spool *spool, const struct tasklog_report *report,
+                      struct tasklog_now now) __attribute__((warn_unused_result));
+int entry_write_done(struct tasklog_spool *spool, const struct tasklog_report *report)
+    __attribute__((warn_unused_result));
+int entry_write_text(struct tasklog_spool *spool, const char *text, size_t bytes,
+                     tasklog_position *ret_position) __attribute__((warn_unused_result));
+int entry_write_start(struct tasklog_spool *spool, struct tasklog_now now)
+    __attribute__((warn_unused_result));
+
+/* False if it is not one of ours. */
+bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret_entry)
+    __attribute__((warn_unused_result));
+
+#endif

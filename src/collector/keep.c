@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The collector and its spool: takes up at the start what was left, and keeps what must not be lost.
+ *
+ * A replay gives the same lines to an empty table, with the times they had, and lets the clock stand
+ * still between one run of the collector and the next: a task is not idle while nobody listens. Results
+ * come out as they did; those that are known to be done are dropped again, the others are written (once
+ * more, perhaps, which changes nothing).
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "entry.h"
+#include "redelivery.h"
+#include "state.h"
+#include "tasklog/letter.h"
+#include "tasklog/letterbox.h"
+
+enum {
+    SEGMENT_BYTES = 16 << 20,
+    RETRY_FULL_MS = 1000,
+    RELIEF_BYTES = 4 << 20,
+    REDELIVERY_MS = 15 * 60 * 1000
+};
+static const uint64_t LETTERS_BYTES_MAX = UINT64_C(1) << 30;
+
+struct replay {
+    struct tasklog_collector *collector;
+    bool begun;
+    int64_t offset_ms; /* added to the recorded times */
+    int64_t last_ms;   /* the latest of them, so shifted */
+    uint64_t lines;
+    uint64_t unknown;
+};
+
+static struct tasklog_now shifted(struct replay *replay, struct tasklog_now now)
+{
+    now.mono_ms += replay->offset_ms;
+    replay->last_ms = now.mono_ms;
+    replay->begun = true;
+    return now;
+}
+
+static int replay_entry(void *context, tasklog_position position, uint32_t type, const void *data,
+                        size_t bytes)
+{
+    struct replay *replay = context;
+    struct tasklog_collector *collector = replay->collector;
+    struct entry entry;
+    int r = 0;
+
+    if (!entry_read(type, data, bytes, &entry)) {
+        replay->unknown++;
+        return 0;
+    }
+    switch (entry.type) {
+    case ENTRY_LINE:
+        entry.line.position = position;
+        replay->lines++;
+        if (collector->redelivery)
+            redelivery_remember(collector->redelivery, &entry.line);
+        r = tasklog_table_accept(collector->table, &entry.line, shifted(replay, entry.now),
+                                 entry.tight, &collector->queue);
+        (void)collector_relieve(collector);
+        break;
+    case ENTRY_CLOSE:
+        r = tasklog_table_close(collector->table, &entry.line, entry.reason,
+                                shifted(replay, entry.now), &collector->queue);
+        break;
+    case ENTRY_DONE:
+        tasklog_results_remove(&collector->queue, entry.run, entry.result, entry.end_chars);
+        break;
+    case ENTRY_TEXT:
+        break;
+    case ENTRY_START:
+        if (replay->begun)
+            replay->offset_ms = replay->last_ms - entry.now.mono_ms;
+        (void)shifted(replay, entry.now);
+        break;
+    }
+    return r < 0 ? r : 0;
+}
+
+static void say_recovered(struct tasklog_collector *collector, const struct replay *replay,
+                          const struct tasklog_spool_damage *damage)
+{
+    if (damage->places > 0)
+        collector_say(
+            collector, LOG_ERR,
+            "the spool \"%s\" was damaged in %llu place%s: %llu bytes could not be read and "
+            "lie in its folder damaged/; going on with the rest",
+            collector->config->spool, (unsigned long long)damage->places,
+            damage->places == 1 ? "" : "s", (unsigned long long)damage->bytes);
+    if (replay->unknown > 0)
+        collector_say(
+            collector, LOG_ERR,
+            "the spool \"%s\" has %llu records of a kind that this version does not know; "
+            "ignoring them",
+            collector->config->spool, (unsigned long long)replay->unknown);
+    size_t open = tasklog_table_open_count(collector->table);
+    if (open > 0 || collector->queue.count > 0)
+        collector_say(
+            collector, LOG_NOTICE,
+            "took up %llu lines from the spool: %zu open task%s, %zu result%s to be written",
+            (unsigned long long)replay->lines, open, open == 1 ? "" : "s", collector->queue.count,
+            collector->queue.count == 1 ? "" : "s");
+}
+
+static int replay_spool(struct tasklog_collector *collector, char *error)
+{
+    struct replay replay = {.collector = collector};
+    struct tasklog_spool_damage damage;
+
+    collector->redelivery = redelivery_new();
+    int r = tasklog_spool_replay(collector->spool, replay_entry, &replay, &damage);
+    if (r < 0) {
+        snprintf(error, TASKLOG_ERROR_BYTES, "the spool \"%s\" cannot be read: %s",
+                 collector->config->spool, strerror(-r));
+        return r;
+    }
+    struct tasklog_now now = collector_now(collector);
+    collector->redelivery_until_ms = now.mono_ms + REDELIVERY_MS;
+    if (replay.lines == 0) {
+        redelivery_free(collector->redelivery);
+        collector->redelivery = NULL;
+    }
+    tasklog_table_resume(collector->table, replay.begun ? now.mono_ms - replay.last_ms : 0);
+    say_recovered(collector, &replay, &damage);
+    return 0;
+}
+
+static int write_text(void *context, const char *text, size_t bytes, uint64_t *ret_position)
+{
+    const struct tasklog_collector *collector = context;
+
+    return entry_write_text(collector->spool, text, bytes, ret_position);
+}
+
+static int read_text(void *context, uint64_t position, size_t offset, char *buffer, size_t bytes)
+{
+    const struct tasklog_collector *collector = context;
+
+    return tasklog_spool_reader_read(collector->reader, position, offset, buffer, bytes);
+}
+
+/* The writer thread's: it does not hold the lock. */
+static int read_text_to_write(void *context, uint64_t position, size_t offset, char *buffer,
+                              size_t bytes)
+{
+    const struct tasklog_collector *collector = context;
+
+    return tasklog_spool_reader_read(collector->writer_reader, position, offset, buffer, bytes);
+}
+
+static int open_readers(struct tasklog_collector *collector, char *error)
+{
+    const char *path = collector->config->spool;
+    int r = tasklog_spool_reader_new(path, &collector->reader);
+
+    if (r == 0)
+        r = tasklog_spool_reader_new(path, &collector->writer_reader);
+    if (r < 0) {
+        snprintf(error, TASKLOG_ERROR_BYTES, "out of memory");
+        return r;
+    }
+    collector->spill = (struct tasklog_spill){write_text, read_text, collector};
+    collector->writer_spill = (struct tasklog_spill){write_text, read_text_to_write, collector};
+    tasklog_table_set_spill(collector->table, &collector->spill);
+    return 0;
+}
+
+bool collector_relieve(struct tasklog_collector *collector)
+{
+    size_t most = collector->config->rules.memory_bytes / 8;
+    size_t step = most < RELIEF_BYTES ? most : RELIEF_BYTES;
+
+    while (collector_is_tight(collector)) {
+        if (!collector->spool)
+            return false;
+        size_t freed = tasklog_results_spill(&collector->queue, &collector->spill, step);
+        if (freed == 0)
+            freed = tasklog_table_spill(collector->table, step);
+        if (freed == 0) /* nothing is left to move, unless the spool takes nothing */
+            return collector->spool_trouble == 0;
+    }
+    return true;
+}
+
+int collector_spool_open(struct tasklog_collector *collector, char *error)
+{
+    const struct tasklog_config *config = collector->config;
+
+    if (!config->spool || !config->spool[0])
+        return 0;
+    const struct tasklog_spool_options options = {.path = config->spool,
+                                                  .segment_bytes = SEGMENT_BYTES,
+                                                  .sync = config->spool_sync};
+    int r = tasklog_spool_open(&options, error, &collector->spool);
+    if (r < 0)
+        return r;
+    r = open_readers(collector, error);
+    if (r == 0)
+        r = replay_spool(collector, error);
+    if (r < 0)
+        return r;
+    struct tasklog_letterbox_sum letters;
+    if (tasklog_letterbox_count(config->spool, &letters) == 0) {
+        collector->letter_count = letters.count;
+        collector->letter_bytes = letters.bytes;
+    }
+    collector->spool_trouble = entry_write_start(collector->spool, collector_now(collector));
+    collector_spool_release(collector);
+    collector_spool_say(collector);
+    return 0;
+}
+
+bool collector_spool_has(struct tasklog_collector *collector, const struct tasklog_line *line,
+                         int64_t now_ms)
+{
+    if (!collector->redelivery)
+        return false;
+    if (now_ms >= collector->redelivery_until_ms) {
+        redelivery_free(collector->redelivery);
+        collector->redelivery = NULL;
+        return false;
+    }
+    return redelivery_is_known(collector->redelivery, line);
+}
+
+tasklog_position collector_spool_reserve(struct tasklog_collector *collector,
+                                         const struct tasklog_line *line, int64_t now_ms)
+{
+    tasklog_position position;
+
+    if (!collector->spool || (collector->spool_trouble < 0 && now_ms < collector->spool_retry_ms))
+        return 0;
+    collector->spool_trouble =
+        tasklog_spool_reserve(collector->spool, entry_line_bytes(line), &position);
+    if (collector->spool_trouble == 0)
+        return position;
+    collector->spool_retry_ms = now_ms + RETRY_FULL_MS;
+    return 0;
+}
+
+void collector_spool_closed(struct tasklog_collector *collector,
+                            const struct tasklog_report *report, struct tasklog_now now)
+{
+    if (collector->spool && report->run != 0 &&
+        entry_write_close(collector->spool, report, now) < 0)
+        collector->unspooled++;
+}
+
+void collector_spool_done(struct tasklog_collector *collector, struct tasklog_result *result)
+{
+    struct tasklog_report report;
+
+    if (!collector->spool)
+        return;
+    tasklog_result_view(result, &report);
+    if (report.type != TASKLOG_RESULT_LIVE && report.run != 0 &&
+        entry_write_done(collector->spool, &report) < 0)
+        collector->unspooled++;
+    tasklog_result_unpin(result);
+}
+
+/* Is there room for so many bytes more? Others may have taken letters out, so look when there is not. */
+static bool letters_fit(struct tasklog_collector *collector, size_t bytes)
+{
+    struct tasklog_letterbox_sum sum;
+
+    pthread_mutex_lock(&collector->lock);
+    bool fit = collector->letter_bytes + bytes <= LETTERS_BYTES_MAX;
+    pthread_mutex_unlock(&collector->lock);
+    if (fit || tasklog_letterbox_count(collector->config->spool, &sum) < 0)
+        return fit;
+    pthread_mutex_lock(&collector->lock);
+    collector->letter_count = sum.count;
+    collector->letter_bytes = sum.bytes;
+    pthread_mutex_unlock(&collector->lock);
+    return sum.bytes + bytes <= LETTERS_BYTES_MAX;
+}
+
+int collector_spool_bury(struct tasklog_collector *collector, const struct tasklog_report *report,
+                         const struct tasklog_row *row, const struct tasklog_outcome *outcome)
+{
+    const struct tasklog_letter letter = {.time_us = collector_now(collector).wall_us,
+                                          .kind = report->kind,
+                                          .task_id = report->task_id,
+                                          .sqlstate = outcome->sqlstate,
+                                          .reason = outcome->reason,
+                                          .target = collector->config->target,
+                                          .row = *row};
+    void *data;
+    size_t bytes;
+    int r = tasklog_letter_encode(&letter, &data, &bytes);
+
+    if (r < 0)
+        return r;
+    if (!letters_fit(collector, bytes))
+        r = -EDQUOT;
+    else
+        r = tasklog_letterbox_put(collector->config->spool, letter.time_us, data, bytes,
+                                  collector->config->spool_sync);
+    free(data);
+    if (r == 0) {
+        pthread_mutex_lock(&collector->lock);
+        collector->letter_count++;
+        collector->letter_bytes += bytes;
+        pthread_mutex_unlock(&collector->lock);
+    }
+    return r;
+}
+
+void collector_spool_release(struct tasklog_collector *collector)
+{
+    if (collector->spool)
+        tasklog_spool_release(collector->spool, tasklog_table_oldest(collector->table));
+}
+
+void collector_spool_sync(struct tasklog_collector *collector)
+{
+    if (!collector->spool || !collector->config->spool_sync)
+        return;
+    int r = tasklog_spool_sync(collector->spool);
+    if (r < 0)
+        collector->spool_trouble = r;
+}
+
+void collector_spool_say(struct tasklog_collector *collector)
+{
+    pthread_mutex_lock(&collector->lock);
+    int trouble = collector->spool_trouble;
+    bool news = collector->spool_said != trouble;
+    collector->spool_said = trouble;
+    pthread_mutex_unlock(&collector->lock);
+
+    if (!news)
+        return;
+    if (trouble < 0)
+        collector_say(collector, LOG_ERR,
+                      "the spool \"%s\" takes nothing: %s; lines are kept in memory, and would be "
+                      "lost if this process ended now",
+                      collector->config->spool, strerror(-trouble));
+    else
+        collector_say(collector, LOG_NOTICE, "the spool \"%s\" takes lines again",
+                      collector->config->spool);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Segment files. */
+#include "segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+enum { FORMAT = 1 };
+static const char MAGIC[8] = {'t', 'a', 's', 'k', 'l', 'o', 'g', 'S'};
+
+void segment_name(uint64_t number, char name[SEGMENT_NAME_BYTES])
+{
+    snprintf(name, SEGMENT_NAME_BYTES, "%012llu.seg", (unsigned long long)number);
+}
+
+size_t segment_record_bytes(size_t payload_bytes)
+{
+    size_t bytes = sizeof(struct segment_record) + payload_bytes;
+
+    return (bytes + SEGMENT_ALIGN - 1) / SEGMENT_ALIGN * SEGMENT_ALIGN;
+}
+
+uint64_t segment_check(uint64_t number, size_t offset, uint32_t type, const void *payload,
+                       size_t bytes)
+{
+    uint64_t seed = number << 32 | offset;
+
+    return XXH3_64bits_withSeed(payload, bytes, seed) ^ ((uint64_t)bytes << 32 | type);
+}
+
+static uint64_t header_check(const struct segment_header *header)
+{
+    return XXH3_64bits(header, offsetof(struct segment_header, check));
+}
+
+static int map(struct segment *segment, int protection)
+{
+    void *at = mmap(NULL, segment->size_bytes, protection, MAP_SHARED, segment->fd, 0);
+
+    if (at == MAP_FAILED)
+        return -errno;
+    segment->map = at;
+    return 0;
+}
+
+int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct segment *ret_segment)
+{
+    struct segment segment = {.number = number, .size_bytes = size_bytes};
+    char name[SEGMENT_NAME_BYTES];
+    int r;
+
+    segment_name(number, name);
+    segment.fd = openat(folder_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (segment.fd < 0)
+        return -errno;
+    do
+        r = -posix_fallocate(segment.fd, 0, (off_t)size_bytes);
+    while (r == -EINTR);
+    if (r == 0)
+        r = map(&segment, PROT_READ | PROT_WRITE);
+    if (r < 0) {
+        unlinkat(folder_fd, name, 0);
+        segment_close(&segment, 0);
+        return r;
+    }
+    struct segment_header header = {.format = FORMAT, .number = number};
+    memcpy(header.magic, MAGIC, sizeof(MAGIC));
+    header.check = header_check(&header);
+    memcpy(segment.map, &header, sizeof(header));
+    segment.used_bytes = sizeof(header);
+    *ret_segment = segment;
+    return 0;
+}
+
+int segment_open(int folder_fd, uint64_t number, struct segment *ret_segment)
+{
+    struct segment segment = {.number = number};
+    char name[SEGMENT_NAME_BYTES];
+    struct stat status;
+    int r = 0;
+
+    segment_name(number, name);
+    segment.fd = openat(folder_fd, name, O_RDWR | O_CLOEXEC);
+    if (segment.fd < 0)
+        return -errno;
+    if (fstat(segment.fd, &status) < 0)
+        r = -errno;
+    else if ((size_t)status.st_size < sizeof(struct segment_header))
+        r = -EBADMSG;
+    if (r == 0) {
+        segment.size_bytes = (size_t)status.st_size;
+        r = map(&segment, PROT_READ);
+    }
+    if (r == 0) {
+        struct segment_header header;
+        memcpy(&header, segment.map, sizeof(header));
+        if (memcmp(header.magic, MAGIC, sizeof(MAGIC)) != 0 || header.format != FORMAT ||
+            header.number != number || header.check != header_check(&header))
+            r = -EBADMSG;
+        segment.used_bytes = sizeof(header);
+    }
+    if (r < 0) {
+        segment_close(&segment, 0);
+        return r;
+    }
+    *ret_segment = segment;
+    return 0;
+}
+
+/* Is there nothing more but what was reserved? */
+static int rest_is_empty(const struct segment *segment)
+{
+    const char *at = segment->map + segment->used_bytes;
+    size_t bytes = segment->size_bytes - segment->used_bytes;
+
+    return bytes == 0 || (at[0] == 0 && memcmp(at, at + 1, bytes - 1) == 0);
+}
+
+int segment_next(struct segment *segment, const struct segment_record **ret_record,
+                 const void **ret_payload)
+{
+    size_t offset = segment->used_bytes, room = segment->size_bytes - offset;
+    const struct segment_record *record = (const void *)(segment->map + offset);
+
+    if (room < sizeof(*record) || record->bytes == 0)
+        return rest_is_empty(segment) ? 0 : -EBADMSG;
+    if (record->bytes > room - sizeof(*record))
+        return -EBADMSG;
+    const char *payload = segment->map + offset + sizeof(*record);
+    if (record->check !=
+        segment_check(segment->number, offset, record->type, payload, record->bytes))
+        return -EBADMSG;
+    size_t whole = segment_record_bytes(record->bytes);
+    segment->used_bytes = whole < room ? offset + whole : segment->size_bytes;
+    *ret_record = record;
+    *ret_payload = payload;
+    return 1;
+}
+
+void segment_close(struct segment *segment, int trim)
+{
+    if (segment->map)
+        munmap(segment->map, segment->size_bytes);
+    if (segment->fd >= 0) {
+        if (trim)
+            (void)!ftruncate(segment->fd, (off_t)segment->used_bytes);
+        close(segment->fd);
+    }
+    *segment = SEGMENT_CLOSED;
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The collector with a spool: whatever a process took before it was killed is in the rows that the
+ * next one writes, once and in order. Each life is a process of its own that dies by SIGKILL; the
+ * last one is the test's.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "support/collecting.h"
+#include "support/fake_store.h"
+#include "support/steady_clock.h"
+#include "tasklog/letterbox.h"
+
+#define GIVE(tag, text) collecting_give(collecting, (tag), (text))
+#define WAIT(condition) COLLECTING_WAIT(collecting, condition)
+
+static char folder[64];
+static char spool_parameter[96];
+static const char *parameters[12];
+static struct collecting *collecting;
+
+int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes);
+int __real_posix_fallocate(int fd, off_t offset, off_t bytes);
+static _Atomic int no_space;
+
+int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes)
+{
+    return no_space ? no_space : __real_posix_fallocate(fd, offset, bytes);
+}
+
+/* A collector with the test's spool, and up to three more parameters. */
+static void begin(const char *a, const char *b, const char *c)
+{
+    const char *all[] = {"database=dbname=fake",
+                         "table=tasks",
+                         "columns=log=log",
+                         "columns=status=status",
+                         "liveInterval=0",
+                         spool_parameter,
+                         a,
+                         b,
+                         c};
+    size_t count = 0;
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (all[i])
+            parameters[count++] = all[i];
+    parameters[count] = NULL;
+    collecting = collecting_new(parameters, &steady_clock);
+    collecting_start(collecting);
+}
+
+static void end(void)
+{
+    collecting_free(collecting);
+    collecting = NULL;
+}
+
+/* One life: does something and is killed. */
+static void live_and_die(void (*life)(void))
+{
+    int status;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        life();
+        raise(SIGKILL);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static const struct fake_row *only_row_of(const char *id)
+{
+    const struct fake_row *found = NULL;
+
+    for (size_t i = 0; i < fake_store_kept_count(); i++) {
+        const struct fake_row *row = fake_store_kept(i);
+        if (strcmp(row->id, id) == 0) {
+            assert_null(found);
+            found = row;
+        }
+    }
+    assert_non_null(found);
+    return found;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/test-keep-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(spool_parameter, sizeof(spool_parameter), "spool=%s/spool", folder);
+    fake_store_reset();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    char command[96];
+
+    (void)state;
+    fake_store_block(false);
+    end();
+    no_space = 0;
+    fake_store_reset();
+    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+    return system(command);
+}
+
+/* ---- lives ---- */
+
+static void life_of_an_open_task(void)
+{
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", "one");
+    GIVE("job[1]", "@task progress processed=1 tables=2");
+    GIVE("job[1]", "two");
+}
+
+static void an_open_task_goes_on(void **state)
+{
+    (void)state;
+    live_and_die(life_of_an_open_task);
+    begin(NULL, NULL, NULL);
+    assert_int_equal(collecting_counters(collecting).open_tasks, 1);
+    GIVE("job[1]", "three");
+    GIVE("job[1]", "@task end processed=2 tables=3");
+    WAIT(fake_store_kept_count() == 1);
+    assert_string_equal(only_row_of("1")->log,
+                        "[2026-11-24 10:00:00] one\n[2026-11-24 10:00:00] two\n"
+                        "[2026-11-24 10:00:00] three\n[2026-11-24 10:00:00] Completed: 2 "
+                        "successful, 0 failed, tables: 5, Total time: 0s");
+}
+
+static void life_while_the_database_is_away(void)
+{
+    fake_store_answer(-EAGAIN, "away");
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", "one");
+    GIVE("job[1]", "@task end");
+    GIVE("job[2]", "one");
+}
+
+static void a_result_that_was_not_stored_is_stored_by_the_next_life(void **state)
+{
+    (void)state;
+    live_and_die(life_while_the_database_is_away);
+    live_and_die(life_while_the_database_is_away); /* the same id again: another run, late lines */
+    begin(NULL, NULL, NULL);
+    WAIT(fake_store_kept_of("1", "COMPLETED") >= 1);
+    assert_int_equal(collecting_counters(collecting).open_tasks, 1);
+    assert_non_null(strstr(fake_store_kept(0)->log, "one"));
+}
+
+static void life_that_stores(void)
+{
+    begin(NULL, NULL, NULL);
+    for (int i = 0; i < 50; i++) {
+        char tag[32];
+        snprintf(tag, sizeof(tag), "job[%d]", i);
+        GIVE(tag, "a line");
+        GIVE(tag, "@task end");
+    }
+    WAIT(fake_store_kept_count() == 50);
+    WAIT(collecting_counters(collecting).rows_stored == 50);
+}
+
+static void what_is_stored_is_not_written_again(void **state)
+{
+    (void)state;
+    live_and_die(life_that_stores);
+    begin(NULL, NULL, NULL);
+    GIVE("job[new]", "@task end");
+    WAIT(fake_store_kept_count() >= 1);
+    assert_int_equal(fake_store_kept_count(), 1);
+    assert_string_equal(fake_store_kept(0)->id, "new");
+}
+
+static void life_with_late_lines(void)
+{
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", "one");
+    GIVE("job[1]", "@task end");
+    WAIT(collecting_counters(collecting).rows_stored == 1);
+    GIVE("job[1]", "late");
+    WAIT(collecting_counters(collecting).rows_stored == 2);
+}
+
+static void late_lines_are_appended_at_the_same_place_again(void **state)
+{
+    (void)state;
+    live_and_die(life_with_late_lines);
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", "later");
+    WAIT(fake_store_kept_count() >= 1);
+    const struct fake_row *row = fake_store_kept(0);
+    assert_int_equal(row->append_at, strlen("[2026-11-24 10:00:00] one\n[2026-11-24 10:00:00] "
+                                            "Completed: 1 line, 0 warnings, 0 errors, Total "
+                                            "time: 0s"));
+    assert_string_equal(row->log, "\n[2026-11-24 10:00:00] late\n[2026-11-24 10:00:00] later");
+}
+
+static void life_that_closes_an_idle_task(void)
+{
+    fake_store_answer(-EAGAIN, "away");
+    begin("idleTimeout=1", NULL, NULL);
+    GIVE("job[1]", "one");
+    WAIT(collecting_counters(collecting).ended_idle == 1);
+    GIVE("job[1]", "@task end text=\"after all\"");
+}
+
+static void what_the_clock_decided_stays_decided(void **state)
+{
+    (void)state;
+    live_and_die(life_that_closes_an_idle_task);
+    begin("idleTimeout=1", NULL, NULL);
+    WAIT(fake_store_kept_count() == 2);
+    assert_non_null(strstr(fake_store_kept(0)->log, "Closed by tasklog: no line for 1s"));
+    assert_string_equal(fake_store_kept(0)->status, "FAILED");
+    assert_string_equal(fake_store_kept(1)->status, "COMPLETED");
+    assert_non_null(strstr(fake_store_kept(1)->log, "after all"));
+}
+
+static void time_stands_still_between_two_lives(void **state)
+{
+    (void)state;
+    live_and_die(life_of_an_open_task);
+    const struct timespec pause = {.tv_sec = 1, .tv_nsec = 200000000};
+    nanosleep(&pause, NULL); /* longer than the idle time: this is what is tested */
+    begin("idleTimeout=1", NULL, NULL);
+    int64_t began_ms = steady_now_ms();
+    WAIT(fake_store_kept_count() == 1);
+    assert_true(steady_now_ms() - began_ms >= 900);
+    assert_string_equal(fake_store_kept(0)->status, "FAILED");
+}
+
+static void a_stop_leaves_running_tasks_to_the_next_life(void **state)
+{
+    (void)state;
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", "one");
+    tasklog_collector_stop(collecting_collector(collecting), 1000);
+    assert_int_equal(fake_store_kept_count(), 0);
+    end();
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", "@task end");
+    WAIT(fake_store_kept_count() == 1);
+    assert_non_null(strstr(only_row_of("1")->log, "one\n"));
+}
+
+static void a_second_collector_on_the_same_spool_is_refused(void **state)
+{
+    char error[TASKLOG_ERROR_BYTES];
+
+    (void)state;
+    begin(NULL, NULL, NULL);
+    struct collecting *second = collecting_new(parameters, &steady_clock);
+    assert_int_equal(tasklog_collector_start(collecting_collector(second), error), -EBUSY);
+    assert_non_null(strstr(error, folder));
+    assert_non_null(strstr(error, "in use"));
+    collecting_free(second);
+}
+
+static char big_text[20001];
+
+static void life_with_little_memory(void)
+{
+    fake_store_answer(-EAGAIN, "away");
+    begin("memoryBudget=200k", NULL, NULL);
+    for (int i = 0; i < 100; i++) {
+        GIVE("job[big]", big_text);
+        GIVE("job[other]", big_text);
+    }
+    GIVE("job[other]", "@task end");
+}
+
+static void text_beyond_the_budget_waits_in_the_spool(void **state)
+{
+    (void)state;
+    memset(big_text, 'x', sizeof(big_text) - 1);
+    life_with_little_memory();
+    struct tasklog_counters counters = collecting_counters(collecting);
+    assert_true(counters.memory_bytes < 400 * 1024);
+    assert_int_equal(counters.missing, 0);
+    fake_store_answer(0, NULL);
+    WAIT(fake_store_kept_count() == 1);
+    assert_true(strlen(only_row_of("other")->log) > 100 * 20000);
+    assert_null(strchr(only_row_of("other")->log, '?'));
+}
+
+static void text_beyond_the_budget_survives_too(void **state)
+{
+    (void)state;
+    memset(big_text, 'x', sizeof(big_text) - 1);
+    live_and_die(life_with_little_memory);
+    begin("memoryBudget=200k", NULL, NULL);
+    assert_true(collecting_counters(collecting).memory_bytes < 400 * 1024);
+    GIVE("job[big]", "@task end");
+    WAIT(fake_store_kept_count() == 2);
+    assert_true(strlen(only_row_of("other")->log) > 100 * 20000);
+    assert_true(strlen(only_row_of("big")->log) > 100 * 20000);
+}
+
+static void a_full_disk_is_told_and_lines_are_kept_in_memory(void **state)
+{
+    (void)state;
+    no_space = ENOSPC;
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", "one");
+    WAIT(collecting_said(collecting, "takes nothing") == 1);
+    assert_true(collecting_counters(collecting).unspooled >= 1);
+    GIVE("job[1]", "@task end");
+    WAIT(fake_store_kept_count() == 1);
+    no_space = 0;
+    WAIT((collecting_try(collecting, "job[2]", "x"),
+          collecting_said(collecting, "takes lines again") == 1));
+}
+
+static enum tasklog_verdict refuse_all(const char *id, const char *status, unsigned attempt)
+{
+    (void)id;
+    (void)status;
+    (void)attempt;
+    return TASKLOG_NEVER;
+}
+
+static void a_refused_result_becomes_a_dead_letter(void **state)
+{
+    struct tasklog_letterbox_sum sum;
+    char path[96];
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/spool", folder);
+    fake_store_judge(refuse_all);
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", "one");
+    GIVE("job[1]", "@task end");
+    WAIT(collecting_said(collecting, "lies with the dead letters") == 1);
+    assert_int_equal(tasklog_letterbox_count(path, &sum), 0);
+    assert_int_equal(sum.count, 1);
+    WAIT(collecting_counters(collecting).letters == 1);
+    end();
+    fake_store_judge(NULL);
+    begin(NULL, NULL, NULL);
+    GIVE("job[2]", "@task end");
+    WAIT(fake_store_kept_count() >= 1);
+    assert_int_equal(fake_store_kept_count(), 1); /* the letter is not tried again by itself */
+}
+
+static void lines_that_come_again_after_a_crash_are_dropped(void **state)
+{
+    (void)state;
+    live_and_die(life_of_an_open_task);
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", "two"); /* the sender had no answer to this one */
+    GIVE("job[1]", "three");
+    GIVE("job[1]", "three");
+    GIVE("job[1]", "@task end");
+    WAIT(fake_store_kept_count() == 1);
+    assert_string_equal(only_row_of("1")->log,
+                        "[2026-11-24 10:00:00] one\n[2026-11-24 10:00:00] two\n"
+                        "[2026-11-24 10:00:00] three\n[2026-11-24 10:00:00] three\n"
+                        "[2026-11-24 10:00:00] Completed: 1 successful, 0 failed, tables: 2, "
+                        "Total time: 0s");
+    assert_int_equal(collecting_counters(collecting).redelivered, 1);
+}
+
+static void segments_go_when_nobody_needs_them(void **state)
+{
+    (void)state;
+    memset(big_text, 'x', sizeof(big_text) - 1);
+    begin("lateWindow=0", NULL, NULL);
+    for (int i = 0; i < 4000; i++) { /* 80 MB */
+        GIVE("job[1]", big_text);
+        if (i % 50 == 49)
+            GIVE("job[1]", "@task end");
+    }
+    WAIT(collecting_counters(collecting).rows_stored == 80);
+    WAIT(collecting_counters(collecting).spool_bytes <= UINT64_C(2) * (16 << 20));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_open_task_goes_on),
+        TEST(a_result_that_was_not_stored_is_stored_by_the_next_life),
+        TEST(what_is_stored_is_not_written_again),
+        TEST(late_lines_are_appended_at_the_same_place_again),
+        TEST(what_the_clock_decided_stays_decided),
+        TEST(time_stands_still_between_two_lives),
+        TEST(a_stop_leaves_running_tasks_to_the_next_life),
+        TEST(a_second_collector_on_the_same_spool_is_refused),
+        TEST(text_beyond_the_budget_waits_in_the_spool),
+        TEST(text_beyond_the_budget_survives_too),
+        TEST(a_full_disk_is_told_and_lines_are_kept_in_memory),
+        TEST(a_refused_result_becomes_a_dead_letter),
+        TEST(lines_that_come_again_after_a_crash_are_dropped),
+        TEST(segments_go_when_nobody_needs_them),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

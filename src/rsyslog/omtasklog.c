@@ -41,7 +41,7 @@ DEFobjCurrIf(glbl);
 DEFobjCurrIf(statsobj);
 
 enum {
-    STOP_TIMEOUT_MS = 5000, /* how long a stop waits for the database, an action */
+    STOP_TIMEOUT_MS = 5000, /* how long a stop waits for databases, all actions together */
     RETRY_NS = 5000000,     /* how soon lines are offered again when memory is used up */
     NAME_BYTES = 128,
 };
@@ -81,6 +81,7 @@ typedef struct wrkrInstanceData {
 /* Host-required state: modules are told to start all their actions at once. Changed by the main thread
  * only, while no other uses it: before the inputs start and after they have ended. */
 static instanceData *instances;
+static int64_t stop_until_ms; /* when a stop must be over; 0 = it has not begun */
 static statsobj_t *module_stats;
 static int action_count; /* as a counter */
 
@@ -210,6 +211,16 @@ finalize_it:
 
 /* ---- life of an action ---- */
 
+/* Actions are stopped one after the other, and must not each take the whole time. */
+static int stop_time_left_ms(void)
+{
+    int64_t now_ms = now(NULL).mono_ms;
+
+    if (stop_until_ms == 0)
+        stop_until_ms = now_ms + STOP_TIMEOUT_MS;
+    return stop_until_ms > now_ms ? (int)(stop_until_ms - now_ms) : 0;
+}
+
 static void forget_instance(const instanceData *pData)
 {
     for (instanceData **at = &instances; *at; at = &(*at)->next) {
@@ -230,7 +241,7 @@ BEGINfreeInstance
     if (pData->stats)
         statsobj.Destruct(&pData->stats);
     if (pData->collector)
-        tasklog_collector_stop(pData->collector, STOP_TIMEOUT_MS);
+        tasklog_collector_stop(pData->collector, stop_time_left_ms());
     tasklog_collector_free(pData->collector);
     tasklog_config_free(pData->config);
 ENDfreeInstance

@@ -387,7 +387,7 @@ static void the_files_owner_can_write_beside_root_and_after_it(void **state)
         f->store = NULL;
         set_journal(f, modes[m]);
         give_to_nobody(f);
-        /* Nobody else has the file open, so that all helper files are made by the store. */
+        /* Nobody else has the file open, so that all journals are made by the store. */
         database_close(f->database);
         assert_int_equal(fixture_reopen(f, &f->target), 0);
         assert_int_equal(fixture_write_one(f, "a", "X", "root"), 0);

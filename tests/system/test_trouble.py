@@ -2,6 +2,7 @@
 """A database that is locked, gone or silent: logging goes on, and rows catch up."""
 from __future__ import annotations
 
+import re
 import socket
 import sqlite3
 import threading
@@ -9,12 +10,14 @@ import time
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Iterator
 
 import pytest
 
 from database import Database, Postgresql, Sqlite
-from rsyslogd import Timeout, frame, send_raw, send_tcp, wait_for_port
-from tasklog import DIRECT, MEMORY, Tasklog, action, check_cut_log, check_log, stamps, tcp_input
+from rsyslogd import frame, send_raw, send_tcp, wait_for_port
+from tasklog import DIRECT, MEMORY, Tasklog, action, check_cut_log, check_log, stamps, \
+    tcp_input
 
 LOCKED_S = 3.0
 
@@ -161,6 +164,18 @@ def test_a_stop_while_the_table_is_locked_is_bounded(daemon: Tasklog, database: 
     assert {row.status for row in database.rows().values()} == {"IDLE"}
 
 
+def test_a_stop_of_many_actions_is_bounded(daemon: Tasklog, sqlite: Sqlite) -> None:
+    """They have one time to stop, not one after the other."""
+    sqlite.add(*map(str, range(5)), "open")
+    daemon.run(*(action(sqlite, name=f"action-{number}", spool="off") for number in range(6)))
+    for number in range(6):
+        daemon.wait_said(f'action "action-{number}": writing to table')
+    with sqlite.lock():
+        log_six_tasks(daemon)
+        check_stop_while_away(daemon)
+    assert daemon.said("stopped with 6 results") == 6
+
+
 def test_a_stop_writes_everything_as_soon_as_the_lock_is_gone(
         daemon: Tasklog, database: Database) -> None:
     database.add(*map(str, range(5)), "open")
@@ -189,10 +204,11 @@ def test_a_stop_while_the_server_says_nothing_is_bounded(
 
 @pytest.mark.parametrize("queue", [DIRECT, MEMORY], ids=["direct", "memory"])
 def test_a_stop_while_senders_wait_is_bounded(
-        daemon: Tasklog, database: Database, queue: str) -> None:
+        daemon: Tasklog, sqlite: Sqlite, queue: str) -> None:
     """The budget is used up, so rsyslogd's own threads wait for the database."""
-    database.add("1")
-    daemon.run(action(database, memoryBudget="100k"), queue=queue)
+    queue = re.sub(r'(timeout(Shutdown|ActionCompletion))="\d+"', r'\1="1000"', queue)
+    sqlite.add("1")
+    daemon.run(action(sqlite, spool="off", memoryBudget="100k"), queue=queue)
     daemon.wait_said("writing to table")
 
     def log() -> None:
@@ -201,7 +217,7 @@ def test_a_stop_while_senders_wait_is_bounded(
                            for text in ("x" * 10_000, "@task end"))
 
     sender = threading.Thread(target=log)
-    with database.lock():
+    with sqlite.lock():
         sender.start()
         daemon.wait(lambda: daemon.counters().get("memory.bytes", 0) > 100_000, "used memory")
         began = time.monotonic()
@@ -211,22 +227,28 @@ def test_a_stop_while_senders_wait_is_bounded(
     assert not sender.is_alive()
 
 
+def lines(task_id: str) -> Iterator[bytes]:
+    for number in count():
+        yield frame(f"kind[{task_id}]", f"line {number}")
+        if number % 10 == 0:
+            time.sleep(0.001)
+
+
 @pytest.mark.parametrize("queue", [DIRECT, MEMORY], ids=["direct", "memory"])
 def test_a_stop_in_the_middle_of_traffic_leaves_no_hole(
         daemon: Tasklog, database: Database, tmp_path: Path, queue: str) -> None:
     ids = [str(number) for number in range(8)]
     database.add(*ids)
-    daemon.run(action(database), queue=queue,
+    daemon.run(action(database, spool="off"), queue=queue,
                inputs=tcp_input("imptcp", tmp_path / "port", 'threads="4"'))
     port = wait_for_port(tmp_path / "port")
 
     def log(task_id: str) -> None:
-        lines = (frame(f"kind[{task_id}]", f"line {number}") for number in count())
-        with suppress(OSError, Timeout):  # until there is nobody to log to
+        with suppress(OSError):  # until there is nobody to log to
             if int(task_id) % 2:
-                send_raw(daemon.socket, lines)
+                send_raw(daemon.socket, lines(task_id))
             else:
-                send_tcp(port, lines)
+                send_tcp(port, lines(task_id))
 
     senders = [threading.Thread(target=log, args=(task_id,)) for task_id in ids]
     for sender in senders:

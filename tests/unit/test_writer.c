@@ -65,6 +65,7 @@ void __wrap_collector_wait(struct tasklog_collector *collector, pthread_cond_t *
 static _Atomic int64_t meant_ms[COUNT(((struct fake_calls *)NULL)->called_ms) + 1]; /* by call */
 static _Atomic int64_t longest_ms;
 static atomic_int long_waits_of_many; /* of more than a moment, while several results are waiting */
+static atomic_size_t long_wait_after; /* which write: a wait may be done in several parts */
 
 /* What is measured is longer on a busy machine; what is meant is not. */
 void __wrap_collector_wait(struct tasklog_collector *collector, pthread_cond_t *condition,
@@ -75,7 +76,11 @@ void __wrap_collector_wait(struct tasklog_collector *collector, pthread_cond_t *
         size_t call = fake_store_calls().call_count;
         meant_ms[call] = ms > meant_ms[call] ? ms : meant_ms[call];
         longest_ms = ms > longest_ms ? ms : longest_ms;
-        long_waits_of_many += collector->queue.count > 1 && ms > 120;
+        if (collector->queue.count > 1 && ms > 120 &&
+            fake_store_calls().writes != long_wait_after) {
+            long_wait_after = fake_store_calls().writes;
+            long_waits_of_many++;
+        }
     }
     __real_collector_wait(collector, condition, until_ms);
 }
@@ -102,6 +107,7 @@ static int set_up(void **state)
     for (size_t i = 0; i < COUNT(meant_ms); i++)
         meant_ms[i] = 0;
     longest_ms = long_waits_of_many = 0;
+    long_wait_after = 0;
     return 0;
 }
 
@@ -698,9 +704,8 @@ static void many_running_tasks_are_shown_a_part_at_a_time(void **state)
         collecting_give(collecting, tag, "one");
     }
     int64_t due_ms = tasklog_clock_now(&fast_clock).mono_ms + 2000;
-    WAIT(tasklog_clock_now(&fast_clock).mono_ms > due_ms);
-    WAIT(counters().waiting_rows > 0);
-    assert_in_range(counters().waiting_rows, 1, 1024 + 256);
+    WAIT(tasklog_clock_now(&fast_clock).mono_ms > due_ms && counters().waiting_rows >= 1024);
+    assert_in_range(counters().waiting_rows, 1024, 1024 + 256);
     fake_store_block(false);
     WAIT(fake_store_kept_count() == TASKS);
     assert_int_equal(fake_store_kept_of(NULL, "RUNNING"), TASKS);

@@ -342,8 +342,8 @@ int tasklog_collector_start(struct tasklog_collector *collector, char *error)
     return r;
 }
 
-/* Lets go of what could not be written: without a spool it is lost. Of a running task there is an open result, too, so that the live
- * ones are no loss. */
+/* Lets go of what could not be written: without a spool it is lost. Live results are no loss: there is
+ * an open one of the same task, or the task itself in the spool. */
 static void drop_results(struct tasklog_collector *collector)
 {
     struct tasklog_result *result;

@@ -27,8 +27,18 @@ enum {
 };
 static const uint64_t LETTERS_BYTES_MAX = UINT64_C(1) << 30;
 
+/* A result that the database had: an entry DONE, and what it settles. */
+struct done {
+    uint64_t run;
+    int64_t end_chars;
+    enum tasklog_result_type type;
+};
+
 struct replay {
     struct tasklog_collector *collector;
+    struct done *done; /* by run, type and end */
+    size_t done_count;
+    size_t done_size;
     bool begun;
     int64_t offset_ms; /* added to the recorded times */
     int64_t last_ms;   /* the latest of them, so shifted */
@@ -44,11 +54,80 @@ static struct tasklog_now shifted(struct replay *replay, struct tasklog_now now)
     return now;
 }
 
+/* First round: what is done need not be kept until the replay comes to the note of it. Without memory
+ * for that it is. */
+static int note_done(void *context, tasklog_position position, uint32_t type, const void *data,
+                     size_t bytes)
+{
+    struct replay *replay = context;
+    struct entry entry;
+
+    (void)position;
+    if (type != ENTRY_DONE || !entry_read(type, data, bytes, &entry))
+        return 0;
+    if (replay->done_count == replay->done_size) {
+        size_t size = replay->done_size ? replay->done_size * 2 : 256;
+        struct done *done = realloc(replay->done, size * sizeof(*done));
+        if (!done)
+            return 0;
+        replay->done = done;
+        replay->done_size = size;
+    }
+    replay->done[replay->done_count++] =
+        (struct done){.run = entry.run, .end_chars = entry.end_chars, .type = entry.result};
+    return 0;
+}
+
+static int compare_done(const void *a, const void *b)
+{
+    const struct done *x = a, *y = b;
+
+    if (x->run != y->run)
+        return x->run < y->run ? -1 : 1;
+    if (x->type != y->type)
+        return x->type < y->type ? -1 : 1;
+    return x->end_chars < y->end_chars ? -1 : x->end_chars > y->end_chars;
+}
+
+static bool is_done(const struct replay *replay, const struct tasklog_report *report)
+{
+    const struct done wanted = {.run = report->run,
+                                .end_chars = report->end_chars,
+                                .type = report->type};
+    size_t low = 0, high = replay->done_count;
+
+    while (low < high) { /* the first that settles as much, or more */
+        size_t middle = low + (high - low) / 2;
+        if (compare_done(&replay->done[middle], &wanted) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < replay->done_count && replay->done[low].run == wanted.run &&
+           replay->done[low].type == wanted.type;
+}
+
+/* Second round: what came out of the table waits for the database, if that has not had it. */
+static void keep_results(struct replay *replay, struct tasklog_results *results)
+{
+    struct tasklog_result *result;
+
+    while ((result = tasklog_results_pop(results)) != NULL) {
+        struct tasklog_report report;
+        tasklog_result_view(result, &report);
+        if (is_done(replay, &report))
+            tasklog_result_free(result);
+        else
+            tasklog_results_push(&replay->collector->queue, result);
+    }
+}
+
 static int replay_entry(void *context, tasklog_position position, uint32_t type, const void *data,
                         size_t bytes)
 {
     struct replay *replay = context;
     struct tasklog_collector *collector = replay->collector;
+    struct tasklog_results results = {0};
     struct entry entry;
     int r = 0;
 
@@ -63,12 +142,14 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         if (collector->redelivery)
             redelivery_remember(collector->redelivery, &entry.line);
         r = tasklog_table_accept(collector->table, &entry.line, shifted(replay, entry.now),
-                                 entry.tight, &collector->queue);
+                                 entry.tight, &results);
+        keep_results(replay, &results);
         (void)collector_relieve(collector);
         break;
     case ENTRY_CLOSE:
         r = tasklog_table_close(collector->table, &entry.line, entry.reason,
-                                shifted(replay, entry.now), &collector->queue);
+                                shifted(replay, entry.now), &results);
+        keep_results(replay, &results);
         break;
     case ENTRY_DONE:
         tasklog_results_remove(&collector->queue, entry.run, entry.result, entry.end_chars);
@@ -112,10 +193,18 @@ static void say_recovered(struct tasklog_collector *collector, const struct repl
 static int replay_spool(struct tasklog_collector *collector, char *error)
 {
     struct replay replay = {.collector = collector};
-    struct tasklog_spool_damage damage;
+    struct tasklog_spool_damage damage, second = {0};
 
     collector->redelivery = redelivery_new();
-    int r = tasklog_spool_replay(collector->spool, replay_entry, &replay, &damage);
+    int r = tasklog_spool_replay(collector->spool, note_done, &replay, &damage);
+    if (r == 0) {
+        if (replay.done_count > 0)
+            qsort(replay.done, replay.done_count, sizeof(*replay.done), compare_done);
+        r = tasklog_spool_replay(collector->spool, replay_entry, &replay, &second);
+        damage.places += second.places;
+        damage.bytes += second.bytes;
+    }
+    free(replay.done);
     if (r < 0) {
         snprintf(error, TASKLOG_ERROR_BYTES, "the spool \"%s\" cannot be read: %s",
                  collector->config->spool, strerror(-r));

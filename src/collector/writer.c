@@ -27,6 +27,7 @@ enum {
     RETRY_STOPPING_MS = 200,
     REFUSALS_PER_MINUTE = 10,
     TROUBLES_PER_MINUTE = 10,
+    UNREAD_PER_MINUTE = 10,
 };
 
 struct writer {
@@ -46,6 +47,7 @@ struct writer {
     char why[TASKLOG_REASON_BYTES]; /* what it came from */
     struct rate troubles;
     struct rate refusals;
+    struct rate unread;
 };
 
 static void take_batch(struct writer *writer)
@@ -93,16 +95,17 @@ static int call_timeout_ms(const struct writer *writer)
 static int write_batch(struct writer *writer)
 {
     struct tasklog_collector *collector = writer->collector;
-    int64_t now_us = collector_now(collector).wall_us;
+    struct tasklog_now now = collector_now(collector);
+    uint64_t held;
 
     if (writer->count == 0)
         return tasklog_store_open(collector->store, call_timeout_ms(writer));
     for (size_t i = 0; i < writer->count; i++) {
         int r = row_batch_add(&writer->rows, collector->config, writer->results[i],
-                              &collector->writer_spill, now_us);
+                              &collector->writer_spill, now.wall_us);
         if (r < 0)
             break;
-        if (r > 0)
+        if (r > 0 && rate_allows(&writer->unread, UNREAD_PER_MINUTE, now.mono_ms, &held))
             collector_say(collector, LOG_ERR,
                           "the spool \"%s\" cannot be read: text in the log of a task is lost, and "
                           "written as question marks",

@@ -42,6 +42,7 @@ DEFobjCurrIf(statsobj);
 
 enum {
     STOP_TIMEOUT_MS = 5000, /* how long a stop waits for databases, all actions together */
+    STOP_LEAST_MS = 250,    /* but each at least so long: another's database may be to blame */
     RETRY_NS = 5000000,     /* how soon lines are offered again when memory is used up */
     NAME_BYTES = 128,
 };
@@ -218,7 +219,8 @@ static int stop_time_left_ms(void)
 
     if (stop_until_ms == 0)
         stop_until_ms = now_ms + STOP_TIMEOUT_MS;
-    return stop_until_ms > now_ms ? (int)(stop_until_ms - now_ms) : 0;
+    int64_t left_ms = stop_until_ms - now_ms;
+    return left_ms < STOP_LEAST_MS ? STOP_LEAST_MS : (int)left_ms;
 }
 
 static void forget_instance(const instanceData *pData)

@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 enum { FORMAT = 1 };
+#define UNBORN_NAME "next" /* until there is a header: a kill leaves nothing that looks damaged */
 static const char MAGIC[8] = {'t', 'a', 's', 'k', 'l', 'o', 'g', 'S'};
 
 void segment_name(uint64_t number, char name[SEGMENT_NAME_BYTES])
@@ -57,7 +58,7 @@ int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct seg
     int r;
 
     segment_name(number, name);
-    segment.fd = openat(folder_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    segment.fd = openat(folder_fd, UNBORN_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (segment.fd < 0)
         return -errno;
     do
@@ -65,16 +66,20 @@ int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct seg
     while (r == -EINTR);
     if (r == 0)
         r = map(&segment, PROT_READ | PROT_WRITE);
+    if (r == 0) {
+        struct segment_header header = {.format = FORMAT, .number = number};
+        memcpy(header.magic, MAGIC, sizeof(MAGIC));
+        header.check = header_check(&header);
+        memcpy(segment.map, &header, sizeof(header));
+        segment.used_bytes = sizeof(header);
+        if (renameat(folder_fd, UNBORN_NAME, folder_fd, name) < 0)
+            r = -errno;
+    }
     if (r < 0) {
-        unlinkat(folder_fd, name, 0);
+        (void)unlinkat(folder_fd, UNBORN_NAME, 0);
         segment_close(&segment, 0);
         return r;
     }
-    struct segment_header header = {.format = FORMAT, .number = number};
-    memcpy(header.magic, MAGIC, sizeof(MAGIC));
-    header.check = header_check(&header);
-    memcpy(segment.map, &header, sizeof(header));
-    segment.used_bytes = sizeof(header);
     *ret_segment = segment;
     return 0;
 }
@@ -123,24 +128,44 @@ static int rest_is_empty(const struct segment *segment)
     return bytes == 0 || (at[0] == 0 && memcmp(at, at + 1, bytes - 1) == 0);
 }
 
+static int is_record(const struct segment *segment, size_t offset)
+{
+    const struct segment_record *record = (const void *)(segment->map + offset);
+    size_t room = segment->size_bytes - offset;
+
+    if (room < sizeof(*record) || record->bytes == 0 || record->bytes > room - sizeof(*record))
+        return 0;
+    return record->check == segment_check(segment->number, offset, record->type,
+                                          segment->map + offset + sizeof(*record), record->bytes);
+}
+
+/* A record's header is written when its payload is there. If there is no header, and no record behind,
+ * then a kill came between: the record was never taken, and nothing is damaged. */
+static int is_unfinished(const struct segment *segment)
+{
+    const struct segment_record *record = (const void *)(segment->map + segment->used_bytes);
+    size_t offset = segment->used_bytes + SEGMENT_ALIGN;
+
+    if (segment->size_bytes - segment->used_bytes < sizeof(*record) || record->bytes != 0 ||
+        record->type != 0 || record->check != 0)
+        return 0;
+    while (offset < segment->size_bytes && !is_record(segment, offset))
+        offset += SEGMENT_ALIGN;
+    return offset >= segment->size_bytes;
+}
+
 int segment_next(struct segment *segment, const struct segment_record **ret_record,
                  const void **ret_payload)
 {
     size_t offset = segment->used_bytes, room = segment->size_bytes - offset;
     const struct segment_record *record = (const void *)(segment->map + offset);
 
-    if (room < sizeof(*record) || record->bytes == 0)
-        return rest_is_empty(segment) ? 0 : -EBADMSG;
-    if (record->bytes > room - sizeof(*record))
-        return -EBADMSG;
-    const char *payload = segment->map + offset + sizeof(*record);
-    if (record->check !=
-        segment_check(segment->number, offset, record->type, payload, record->bytes))
-        return -EBADMSG;
+    if (!is_record(segment, offset))
+        return rest_is_empty(segment) || is_unfinished(segment) ? 0 : -EBADMSG;
     size_t whole = segment_record_bytes(record->bytes);
     segment->used_bytes = whole < room ? offset + whole : segment->size_bytes;
     *ret_record = record;
-    *ret_payload = payload;
+    *ret_payload = segment->map + offset + sizeof(*record);
     return 1;
 }
 

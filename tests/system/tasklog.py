@@ -32,7 +32,7 @@ EVERY_COLUMN = [f"{name}={name}" for name in FIELDS if name != "task_id"]
 
 # Every message is in exactly one of these counters.
 COUNTERS = ("lines", "lines.altered", "lines.late", "lines.below_level", "lines.not_task",
-            "control")
+            "lines.redelivered", "control")
 
 SEVERITY = SEVERITIES.index
 
@@ -177,7 +177,7 @@ def stamps(log: str | None, texts: Sequence[str]) -> list[datetime]:
 
 
 def check_cut_log(row: Row, texts: Sequence[str], *closing: str) -> int:
-    """The row's log is these lines without some in the middle, of which it says how much is missing,
+    """The row's log is these lines without some in the middle, of which it says how much that is,
     then the closing lines and the summary. Returns how many lines are missing."""
     match = re.fullmatch(r"(.*)\n\[\.\.\. (.*) missing here \.\.\.]\n(.*)", row.log or "", re.S)
     assert match, f"nothing is missing: {row.log and row.log[:200]}"

@@ -54,6 +54,9 @@ WRONG: list[tuple[Mapping[str, object], str]] = [
     ({"marker": "two words"}, 'parameter "marker": "two words" is not a word'),
     ({"marker": ""}, 'parameter "marker"'),
     ({"showLevel": "yes"}, 'parameter "showLevel": "yes" is not "on" or "off"'),
+    ({"spoolSync": "yes"}, 'parameter "spoolSync": "yes" is not "on" or "off"'),
+    ({"spool": "tasks"}, 'parameter "spool": "tasks" is not "off" or an absolute path'),
+    ({"spool": ""}, 'parameter "spool": "" is not "off" or an absolute path'),
     *[({name: "absent"}, f'parameter "{name}": no template "absent"')
       for name in ("template", "taskTemplate", "kindTemplate")],
     *[({name: value}, f'parameter "{name}": "{value}" is not {SECONDS}')
@@ -94,7 +97,7 @@ def test_what_is_right_passes_the_check(daemon: Tasklog, database: Database) -> 
         action(database, key=["task_id=task_id", "kind=kind"], columns=["log=log"], mode="UPSERT",
                level="Warning", marker="#end", template="line", taskTemplate="line", showlevel="ON",
                kindTemplate="line", idleTimeout=0, maxRuntime=1, lateWindow=0, liveInterval=0,
-               liveBytes="1k", taskMaxBytes="2g", memoryBudget="1G"),
+               liveBytes="1k", taskMaxBytes="2g", memoryBudget="1G", spool="OFF", spoolSync="on"),
         settings='template(name="line" type="string" string="%msg%")'))
     assert checked.returncode == 0, checked.stderr
 

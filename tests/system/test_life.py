@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from database import Database, Row, Sqlite, has_ended
 from tasklog import Tasklog, action, check_log, counts_summary, stamps
 
@@ -22,14 +20,14 @@ def test_a_running_task_is_shown_and_then_the_whole_of_it(
     began = time.monotonic()
     daemon.log("kind[1]", "@task start total=9", *texts, "@task progress processed=3 tables=2")
     row = database.wait("1", is_running)
-    assert 0.9 < time.monotonic() - began < 2.5
+    assert time.monotonic() - began > 0.9
     assert row.log is not None and 1500 < len(row.log) <= 2048
     stamps(row.log, texts[-(row.log.count("\n") + 1):])
     assert (row.lines, row.processed, row.failed, row.total) == (200, 3, 0, 9)
     assert row.counters == {"tables": 2}
     assert (row.summary, row.end_reason, row.complete, row.end_time) == ("", "", False, None)
     assert row.start_time and row.duration and row.updated_at
-    assert row.duration == pytest.approx((row.updated_at - row.start_time).total_seconds(), abs=0.2)
+    assert 0.9 < row.duration <= (row.updated_at - row.start_time).total_seconds()
 
     daemon.log("kind[1]", "one more", severity="warning")
     row = database.wait("1", lambda row: row.warnings == 1)
@@ -84,7 +82,7 @@ def test_an_idle_task_is_closed_with_the_reason(daemon: Tasklog, database: Datab
     check_log(row, ["text", "Closed by tasklog: no line for 1s"])
     assert (row.status, row.end_reason, row.complete) == ("FAILED", "idle", False)
     assert row.summary == counts_summary(row, "3 successful, 0 failed")
-    assert row.duration == pytest.approx(1, abs=0.5)
+    assert row.duration and 0.9 < row.duration < 5
     assert database.row("busy").status in ("IDLE", "RUNNING")
 
     # A late end sets the status all the same.
@@ -108,7 +106,7 @@ def test_a_task_that_runs_too_long_is_closed_with_the_reason(
     daemon.wait(closed, "the end of the task")
     row = database.row("1")
     assert (row.status, row.end_reason, row.complete) == ("FAILED", "max_runtime", False)
-    assert row.log and row.duration == pytest.approx(1, abs=0.5)
+    assert row.log and row.duration and 0.9 < row.duration < 5
     closing = "Closed by tasklog: running for longer than 1s"
     before, after = row.log.split(closing)
     stamps(row.log, ["text"] * before.count("text") + [closing, row.summary]

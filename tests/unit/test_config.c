@@ -88,6 +88,8 @@ static void the_defaults_are_those_of_the_contract(void **state)
     assert_int_equal(config->rules.live_bytes, 64 << 10);
     assert_int_equal(config->rules.task_max_bytes, 64 << 20);
     assert_int_equal(config->rules.escape_prefix, -1);
+    assert_false(tasklog_config_has_spool(config)); /* its default is the front's */
+    assert_false(config->spool_sync);
     assert_int_equal(config->rules.memory_bytes, 256 << 20);
     assert_int_equal(config->target.key_count, 1);
     assert_string_equal(config->target.keys[0].name, "task_id");
@@ -177,6 +179,28 @@ static void a_switch_is_on_or_off(void **state)
     assert_false(config->rules.show_level);
     refuse(config, "showlevel", "yes", "parameter \"showLevel\": \"yes\" is not \"on\" or \"off\"");
     refuse(config, "showlevel", "1", "parameter \"showLevel\": \"1\" is not \"on\" or \"off\"");
+    set(config, "spoolSync", "on");
+    assert_true(config->spool_sync);
+    set(config, "spoolSync", "off");
+    assert_false(config->spool_sync);
+    refuse(config, "spoolsync", "always",
+           "parameter \"spoolSync\": \"always\" is not \"on\" or \"off\"");
+}
+
+static void a_spool_is_a_folder_or_off(void **state)
+{
+    struct tasklog_config *config = *state;
+
+    assert_false(tasklog_config_has_spool(config));
+    set(config, "spool", "/var/spool/rsyslog/tasklog/a b");
+    assert_true(tasklog_config_has_spool(config));
+    assert_string_equal(config->spool, "/var/spool/rsyslog/tasklog/a b");
+    set(config, "SPOOL", "OFF");
+    assert_true(tasklog_config_has_spool(config)); /* it is said that there shall be none */
+    assert_string_equal(config->spool, "");
+    refuse(config, "spool", "", "parameter \"spool\": \"\" is not \"off\" or an absolute path");
+    refuse(config, "spool", "tasklog",
+           "parameter \"spool\": \"tasklog\" is not \"off\" or an absolute path");
 }
 
 static void a_marker_is_one_word(void **state)
@@ -588,6 +612,7 @@ int main(void)
         TEST(a_wrong_level_is_refused_with_the_list),
         TEST(the_mode_is_update_or_upsert),
         TEST(a_switch_is_on_or_off),
+        TEST(a_spool_is_a_folder_or_off),
         TEST(a_marker_is_one_word),
         TEST(seconds_are_whole_numbers),
         TEST(sizes_count_in_1024_or_in_1000),

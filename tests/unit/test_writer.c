@@ -106,7 +106,8 @@ static int set_up(void **state)
     fake_store_reset();
     for (size_t i = 0; i < COUNT(meant_ms); i++)
         meant_ms[i] = 0;
-    longest_ms = long_waits_of_many = 0;
+    longest_ms = 0;
+    long_waits_of_many = 0;
     long_wait_after = 0;
     return 0;
 }

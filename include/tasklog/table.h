@@ -79,6 +79,21 @@ int tasklog_table_close(struct tasklog_table *table, const struct tasklog_line *
 /* After a replay: moves every task's times by so much, and counts from zero. */
 void tasklog_table_resume(struct tasklog_table *table, int64_t shift_ms);
 
+/*
+ * Moves the oldest of what is needed to the end of the spool, if that is a running task: its text by the
+ * table's `spill`, all else as bytes that `keep` writes. Returns 1 if it was moved, 0 if the oldest is
+ * something else, which goes by itself, or negative errno.
+ */
+typedef int tasklog_table_keep(void *context, const char *data, size_t bytes,
+                               uint64_t *ret_position);
+int tasklog_table_forward(struct tasklog_table *table, tasklog_table_keep *keep, void *context)
+    __attribute__((warn_unused_result));
+
+/* Puts a running task back as such bytes say, found at `position`; `shift_ms` is added to its times. What
+ * the table knows of the same task is forgotten. 0, -EBADMSG or -ENOMEM. */
+int tasklog_table_restore(struct tasklog_table *table, const char *data, size_t bytes,
+                          uint64_t position, int64_t shift_ms) __attribute__((warn_unused_result));
+
 /* The spool position from which on lines are needed: by running tasks, by ended ones that may take
  * late lines, by results that are not unpinned. UINT64_MAX if none is. */
 uint64_t tasklog_table_oldest(const struct tasklog_table *table);
@@ -112,6 +127,7 @@ size_t tasklog_table_spill(struct tasklog_table *table, size_t want_bytes);
 
 size_t tasklog_table_open_count(const struct tasklog_table *table);
 size_t tasklog_table_memory(const struct tasklog_table *table); /* bytes that its logs hold */
+size_t tasklog_table_text(const struct tasklog_table *table);   /* … in memory and out of it */
 const struct tasklog_table_counters *tasklog_table_counters(const struct tasklog_table *table);
 
 #endif

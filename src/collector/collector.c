@@ -158,9 +158,10 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
     int r = tasklog_table_accept(collector->table, &line, now, tight, &collector->queue);
     if (r < 0)
         return false;
-    if (r > 0 && line.position != 0)
+    if (r > 0 && line.position != 0) {
         entry_write_line(collector->spool, &line, now, tight);
-    else if (r > 0 && collector->spool)
+        collector_spool_forward(collector);
+    } else if (r > 0 && collector->spool)
         collector->unspooled++;
     return true;
 }

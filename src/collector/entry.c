@@ -119,15 +119,27 @@ int entry_write_done(struct tasklog_spool *spool, const struct tasklog_report *r
     return write_entry(spool, ENTRY_DONE, &piece, 1);
 }
 
-int entry_write_text(struct tasklog_spool *spool, const char *text, size_t bytes,
-                     tasklog_position *ret_position)
+static int write_bytes(struct tasklog_spool *spool, enum entry_type type, const char *data,
+                       size_t bytes, tasklog_position *ret_position)
 {
-    const struct tasklog_spool_piece piece = {text, bytes};
+    const struct tasklog_spool_piece piece = {data, bytes};
     int r = tasklog_spool_reserve(spool, bytes, ret_position);
 
     if (r == 0)
-        tasklog_spool_write(spool, ENTRY_TEXT, &piece, 1);
+        tasklog_spool_write(spool, (uint32_t)type, &piece, 1);
     return r;
+}
+
+int entry_write_text(struct tasklog_spool *spool, const char *text, size_t bytes,
+                     tasklog_position *ret_position)
+{
+    return write_bytes(spool, ENTRY_TEXT, text, bytes, ret_position);
+}
+
+int entry_write_task(struct tasklog_spool *spool, const char *data, size_t bytes,
+                     tasklog_position *ret_position)
+{
+    return write_bytes(spool, ENTRY_TASK, data, bytes, ret_position);
 }
 
 int entry_write_start(struct tasklog_spool *spool, struct tasklog_now now)
@@ -241,6 +253,10 @@ bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret
     case ENTRY_START:
         return read_start(data, bytes, ret_entry);
     case ENTRY_TEXT:
+        return true;
+    case ENTRY_TASK:
+        ret_entry->data = data;
+        ret_entry->bytes = bytes;
         return true;
     default:
         return false;

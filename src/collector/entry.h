@@ -7,6 +7,7 @@
  *     CLOSE   a task was closed by the clock
  *     DONE    a result needs no more care: the database has it, or it lies with the dead letters
  *     TEXT    part of a log that was moved out of memory; a replay does not need it
+ *     TASK    a running task as it is, moved here from older entries that can go then
  *     START   the collector was started: the monotonic clock may have begun anew
  *
  * Encoding: a head of fixed size, then the texts. Decoding trusts nothing but the checksum: lengths are
@@ -29,7 +30,8 @@ enum entry_type {
     ENTRY_CLOSE = 2,
     ENTRY_DONE = 3,
     ENTRY_START = 4,
-    ENTRY_TEXT = 5
+    ENTRY_TEXT = 5,
+    ENTRY_TASK = 6
 };
 
 /* One of them, decoded; texts point into the record. */
@@ -42,6 +44,8 @@ struct entry {
     uint64_t run;             /* DONE */
     enum tasklog_result_type result;
     int64_t end_chars;
+    const char *data; /* TASK: for tasklog_table_restore */
+    size_t bytes;
 };
 
 /* How many bytes the entry of a line takes. */
@@ -57,6 +61,8 @@ int entry_write_close(struct tasklog_spool *spool, const struct tasklog_report *
 int entry_write_done(struct tasklog_spool *spool, const struct tasklog_report *report)
     __attribute__((warn_unused_result));
 int entry_write_text(struct tasklog_spool *spool, const char *text, size_t bytes,
+                     tasklog_position *ret_position) __attribute__((warn_unused_result));
+int entry_write_task(struct tasklog_spool *spool, const char *data, size_t bytes,
                      tasklog_position *ret_position) __attribute__((warn_unused_result));
 int entry_write_start(struct tasklog_spool *spool, struct tasklog_now now)
     __attribute__((warn_unused_result));

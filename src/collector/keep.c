@@ -34,6 +34,11 @@ struct done {
     enum tasklog_result_type type;
 };
 
+/* A task that lives for days may keep so much of others' lines in the spool: the first for certain, the
+ * second for each byte that is needed (a short line takes some four times its text). */
+static const uint64_t FORWARD_BYTES_MIN = UINT64_C(128) << 20, FORWARD_FACTOR = 8;
+enum { FORWARD_TASKS_MAX = 1000 };
+
 struct replay {
     struct tasklog_collector *collector;
     struct done *done; /* by run, type and end */
@@ -155,6 +160,13 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         tasklog_results_remove(&collector->queue, entry.run, entry.result, entry.end_chars);
         break;
     case ENTRY_TEXT:
+        break;
+    case ENTRY_TASK:
+        r = tasklog_table_restore(collector->table, entry.data, entry.bytes, position,
+                                  replay->offset_ms);
+        replay->unknown += r == -EBADMSG;
+        if (r == -EBADMSG)
+            r = 0;
         break;
     case ENTRY_START:
         if (replay->begun)
@@ -401,6 +413,30 @@ int collector_spool_bury(struct tasklog_collector *collector, const struct taskl
         pthread_mutex_unlock(&collector->lock);
     }
     return r;
+}
+
+static int keep_task(void *context, const char *data, size_t bytes, uint64_t *ret_position)
+{
+    const struct tasklog_collector *collector = context;
+
+    return entry_write_task(collector->spool, data, bytes, ret_position);
+}
+
+void collector_spool_forward(struct tasklog_collector *collector)
+{
+    if (!collector->spool || collector->away ||
+        tasklog_spool_segment_count(collector->spool) == collector->spool_segments)
+        return;
+    uint64_t enough =
+        FORWARD_BYTES_MIN + FORWARD_FACTOR * ((uint64_t)tasklog_table_text(collector->table) +
+                                              collector->queue.memory_bytes);
+    for (int moved = 0; moved < FORWARD_TASKS_MAX; moved++) {
+        if (tasklog_spool_bytes(collector->spool) <= enough ||
+            tasklog_table_forward(collector->table, keep_task, collector) <= 0)
+            break;
+        collector_spool_release(collector);
+    }
+    collector->spool_segments = tasklog_spool_segment_count(collector->spool);
 }
 
 void collector_spool_release(struct tasklog_collector *collector)

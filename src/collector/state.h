@@ -44,6 +44,7 @@ struct tasklog_collector {
     struct tasklog_spool *spool; /* NULL = there is none */
     struct tasklog_spool_reader *reader;
     struct tasklog_spill spill;   /* text out of memory and back, by the spool and its reader */
+    uint64_t spool_segments;      /* how many there were when it was last looked through */
     int spool_trouble;            /* why it took nothing the last time; 0 = it did */
     int spool_said;               /* the trouble that has been told */
     int64_t spool_retry_ms;       /* not asked again before */
@@ -102,6 +103,10 @@ bool collector_is_tight(const struct tasklog_collector *collector);
 
 /* Moves text out of memory until they do not. False if that cannot be done. */
 bool collector_relieve(struct tasklog_collector *collector);
+
+/* After each segment: if the spool holds far more than what is needed of it, moves the tasks forward that
+ * keep the oldest segments. */
+void collector_spool_forward(struct tasklog_collector *collector);
 
 /* Lets go of segments that nobody needs. */
 void collector_spool_release(struct tasklog_collector *collector);

@@ -341,6 +341,100 @@ size_t logbuf_spill(struct logbuf *log, const struct tasklog_spill *spill, size_
     return freed;
 }
 
+static int move_list(const struct logbuf_chunk *const first, const struct tasklog_spill *spill,
+                     uint64_t *ret_first)
+{
+    for (struct logbuf_chunk *chunk = (struct logbuf_chunk *)first; chunk; chunk = chunk->next) {
+        uint64_t position;
+        if (chunk->used_bytes == 0)
+            continue;
+        char *text = malloc(chunk->used_bytes);
+        if (!text)
+            return -ENOMEM;
+        int r = read_chunk_end(chunk, spill, text, chunk->used_bytes);
+        if (r == 0)
+            r = spill->write(spill->context, text, chunk->used_bytes, &position);
+        free(text);
+        if (r < 0)
+            return r;
+        chunk->position = position;
+        if (*ret_first == 0)
+            *ret_first = position;
+    }
+    return 0;
+}
+
+int logbuf_move(struct logbuf *log, const struct tasklog_spill *spill, uint64_t *ret_first)
+{
+    uint64_t first = 0;
+    int r;
+
+    (void)logbuf_spill(log, spill, SIZE_MAX); /* a chunk knows its position only without its text */
+    if (log->spilled_bytes != log->head_bytes + log->tail_bytes)
+        return -EAGAIN;
+    r = move_list(log->head_first, spill, &first);
+    if (r == 0)
+        r = move_list(log->tail_first, spill, &first);
+    if (r == 0)
+        *ret_first = first;
+    return r;
+}
+
+static size_t count_chunks(const struct logbuf_chunk *chunk)
+{
+    size_t count = 0;
+
+    for (; chunk; chunk = chunk->next)
+        count += chunk->used_bytes > 0;
+    return count;
+}
+
+void logbuf_count_chunks(const struct logbuf *log, size_t *ret_head, size_t *ret_tail)
+{
+    *ret_head = count_chunks(log->head_first);
+    *ret_tail = count_chunks(log->tail_first);
+}
+
+const struct logbuf_chunk *logbuf_next_place(const struct logbuf *log,
+                                             const struct logbuf_chunk *chunk,
+                                             struct logbuf_place *ret_place)
+{
+    do {
+        if (!chunk)
+            chunk = log->head_first ? log->head_first : log->tail_first;
+        else if (chunk == log->head_last)
+            chunk = log->tail_first;
+        else
+            chunk = chunk->next;
+    } while (chunk && chunk->used_bytes == 0);
+    if (chunk)
+        *ret_place = (struct logbuf_place){.position = chunk->position,
+                                           .bytes = chunk->used_bytes,
+                                           .message_count = chunk->message_count,
+                                           .char_count = chunk->char_count};
+    return chunk;
+}
+
+int logbuf_add_place(struct logbuf *log, const struct logbuf_place *place, bool tail)
+{
+    struct logbuf_chunk *chunk = chunk_new(0);
+
+    if (!chunk)
+        return -ENOMEM;
+    chunk->position = place->position;
+    chunk->used_bytes = place->bytes;
+    chunk->message_count = place->message_count;
+    chunk->char_count = place->char_count;
+    if (tail)
+        list_push(&log->tail_first, &log->tail_last, chunk);
+    else
+        list_push(&log->head_first, &log->head_last, chunk);
+    *(tail ? &log->tail_bytes : &log->head_bytes) += place->bytes;
+    log->spilled_bytes += place->bytes;
+    log->memory_bytes += chunk_memory(chunk);
+    return 0;
+}
+
 static void free_list(struct logbuf_chunk *chunk)
 {
     while (chunk) {

@@ -68,6 +68,30 @@ size_t logbuf_copy_end(const struct logbuf *log, const struct tasklog_spill *spi
  * many were. */
 size_t logbuf_spill(struct logbuf *log, const struct tasklog_spill *spill, size_t want_bytes);
 
+/* Where one chunk's text is that was moved out of memory. */
+struct logbuf_place {
+    uint64_t position;
+    uint64_t bytes;
+    uint64_t message_count;
+    uint64_t char_count;
+};
+
+/* Moves all text to new positions, wherever it is now. 0 with the first of them in `ret_first` (0 if
+ * there is no text), or negative errno: then some of it has been moved. */
+int logbuf_move(struct logbuf *log, const struct tasklog_spill *spill, uint64_t *ret_first)
+    __attribute__((warn_unused_result));
+
+/* The chunks that have text, those of the head first: how many, and one after the other, beginning with
+ * NULL; NULL when there is none left. */
+void logbuf_count_chunks(const struct logbuf *log, size_t *ret_head, size_t *ret_tail);
+const struct logbuf_chunk *logbuf_next_place(const struct logbuf *log,
+                                             const struct logbuf_chunk *chunk,
+                                             struct logbuf_place *ret_place);
+
+/* Adds such a chunk at the end of head or tail. 0 or -ENOMEM. */
+int logbuf_add_place(struct logbuf *log, const struct logbuf_place *place, bool tail)
+    __attribute__((warn_unused_result));
+
 void logbuf_done(struct logbuf *log);
 
 #endif

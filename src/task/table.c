@@ -19,6 +19,7 @@
 
 #include "control.h"
 #include "hash.h"
+#include "snapshot.h"
 #include "task.h"
 #include "tasklog/tag.h"
 #include "text.h"
@@ -38,6 +39,7 @@ struct tasklog_table {
     size_t task_count;   /* open and ended */
     size_t open_count;
     size_t memory_bytes; /* of all tasks' logs */
+    size_t text_bytes;   /* the length of all tasks' logs */
     struct task_link age, quiet, live, ended, late, text;
     struct run_pin pins; /* runs and results, by their first line in the spool */
     struct text_buffer text_buffer, formatted_buffer, closing_buffer;
@@ -143,6 +145,16 @@ static void grow(struct tasklog_table *table)
     table->bucket_count = count;
 }
 
+static void add_to_index(struct tasklog_table *table, struct task *task)
+{
+    if (table->task_count >= table->bucket_count)
+        grow(table);
+    struct task **bucket = &table->buckets[task->hash & (table->bucket_count - 1)];
+    task->hash_next = *bucket;
+    *bucket = task;
+    table->task_count++;
+}
+
 static void unlink_task(struct tasklog_table *table, struct task *task)
 {
     struct task **at = &table->buckets[task->hash & (table->bucket_count - 1)];
@@ -151,6 +163,7 @@ static void unlink_task(struct tasklog_table *table, struct task *task)
         at = &(*at)->hash_next;
     *at = task->hash_next;
     table->task_count--;
+    table->text_bytes -= task->text_bytes;
     if (!task->ended)
         table->open_count--;
     list_remove(&task->age);
@@ -189,15 +202,10 @@ static void enter_ended(struct tasklog_table *table, struct task *task, int64_t 
 static struct task *open_task(struct tasklog_table *table, const struct tasklog_line *line,
                               uint64_t hash, int64_t now_ms)
 {
-    if (table->task_count >= table->bucket_count)
-        grow(table);
     struct task *task = task_new(line, hash);
     if (!task)
         return NULL;
-    struct task **bucket = &table->buckets[hash & (table->bucket_count - 1)];
-    task->hash_next = *bucket;
-    *bucket = task;
-    table->task_count++;
+    add_to_index(table, task);
     enter_open(table, task, now_ms);
     return task;
 }
@@ -237,6 +245,8 @@ static void account(struct tasklog_table *table, struct task *task, size_t befor
     const struct logbuf *log = &task->run->log;
 
     table->memory_bytes += log->memory_bytes - before_bytes;
+    table->text_bytes += log->head_bytes + log->tail_bytes - task->text_bytes;
+    task->text_bytes = log->head_bytes + log->tail_bytes;
     if (log->memory_bytes == 0)
         list_remove(&task->text);
     else if (!task->text.next)
@@ -544,6 +554,99 @@ void tasklog_table_resume(struct tasklog_table *table, int64_t shift_ms)
     table->env.counters = (struct tasklog_table_counters){0};
 }
 
+/* The open task whose run holds the oldest position, or NULL if something else holds it. */
+static struct task *oldest_open(const struct tasklog_table *table)
+{
+    const struct run_pin *pin = table->pins.next;
+
+    if (pin == &table->pins)
+        return NULL;
+    const struct tasklog_result *run =
+        (const void *)((const char *)pin - offsetof(struct tasklog_result, pin));
+    const struct tasklog_line key = {.kind = run_kind(run),
+                                     .kind_bytes = run->kind_bytes,
+                                     .id = run_id(run),
+                                     .id_bytes = run->id_bytes};
+    struct task *task = find(table, &key, key_hash(table, &key));
+    return task && task->run == run && !task->ended ? task : NULL;
+}
+
+static void move_pin(struct tasklog_table *table, struct run_pin *pin, uint64_t position)
+{
+    run_unpin(pin);
+    pin->position = position;
+    run_pin_before(&table->pins, pin);
+}
+
+int tasklog_table_forward(struct tasklog_table *table, tasklog_table_keep *keep, void *context)
+{
+    struct task *task = oldest_open(table);
+    uint64_t first, position;
+    size_t bytes;
+    char *data;
+
+    if (!task)
+        return 0;
+    size_t before = task->run->log.memory_bytes;
+    int r = logbuf_move(&task->run->log, table->env.spill, &first);
+    account(table, task, before);
+    if (r < 0)
+        return r;
+    r = snapshot_write(task, &data, &bytes);
+    if (r < 0)
+        return r;
+    r = keep(context, data, bytes, &position);
+    free(data);
+    if (r < 0)
+        return r;
+    move_pin(table, &task->run->pin, first != 0 ? first : position);
+    return 1;
+}
+
+/* Puts a task into a list that is sorted by `time`, from its end: it belongs near it, or rarely not. */
+static void add_sorted(struct task_link *list, struct task_link *link, size_t link_offset,
+                       size_t time_offset)
+{
+    int64_t time_ms = *(int64_t *)(void *)((char *)link - link_offset + time_offset);
+    struct task_link *at = list;
+
+    while (at->prev != list &&
+           *(int64_t *)(void *)((char *)at->prev - link_offset + time_offset) > time_ms)
+        at = at->prev;
+    list_add(at, link);
+}
+
+int tasklog_table_restore(struct tasklog_table *table, const char *data, size_t bytes,
+                          uint64_t position, int64_t shift_ms)
+{
+    struct logbuf_place place;
+    struct task *task;
+    int r = snapshot_read(data, bytes, &task);
+
+    if (r < 0)
+        return r;
+    const struct tasklog_line key = {.kind = run_kind(task->run),
+                                     .kind_bytes = task->run->kind_bytes,
+                                     .id = run_id(task->run),
+                                     .id_bytes = task->run->id_bytes};
+    task->hash = key_hash(table, &key);
+    struct task *known = find(table, &key, task->hash);
+    if (known)
+        close_task(table, known);
+    task->started_ms += shift_ms;
+    task->quiet_ms += shift_ms;
+    add_to_index(table, task);
+    add_sorted(&table->age, &task->age, offsetof(struct task, age),
+               offsetof(struct task, started_ms));
+    add_sorted(&table->quiet, &task->quiet, offsetof(struct task, quiet),
+               offsetof(struct task, quiet_ms));
+    table->open_count++;
+    const bool has_text = logbuf_next_place(&task->run->log, NULL, &place) != NULL;
+    move_pin(table, &task->run->pin, has_text ? place.position : position);
+    account(table, task, 0);
+    return 0;
+}
+
 uint64_t tasklog_table_oldest(const struct tasklog_table *table)
 {
     return table->pins.next == &table->pins ? UINT64_MAX : table->pins.next->position;
@@ -685,6 +788,11 @@ size_t tasklog_table_spill(struct tasklog_table *table, size_t want_bytes)
 size_t tasklog_table_open_count(const struct tasklog_table *table)
 {
     return table->open_count;
+}
+
+size_t tasklog_table_text(const struct tasklog_table *table)
+{
+    return table->text_bytes;
 }
 
 size_t tasklog_table_memory(const struct tasklog_table *table)

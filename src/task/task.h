@@ -40,6 +40,7 @@ struct task {
     int64_t started_ms;
     int64_t quiet_ms; /* open: the last line; ended: the end */
     int64_t show_ms;
+    size_t text_bytes;    /* of its log, as the table has counted it */
     size_t tight_bytes;   /* what its log may hold while memory is short; 0 = it is not */
     int64_t stored_chars; /* ended: how long the log is in the database */
 };

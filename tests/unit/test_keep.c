@@ -394,6 +394,41 @@ static void segments_go_when_nobody_needs_them(void **state)
     WAIT(collecting_counters(collecting).spool_bytes <= UINT64_C(2) * (16 << 20));
 }
 
+static void life_beside_an_old_task(void)
+{
+    begin("lateWindow=0", NULL, NULL);
+    GIVE("job[old]", "the first line");
+    GIVE("job[old]", "@task progress tables=3");
+    for (int i = 0; i < 12000; i++) { /* 240 MB */
+        GIVE("job[1]", big_text);
+        if (i % 50 == 49)
+            GIVE("job[1]", "@task end");
+        if (i % 1000 == 999)
+            GIVE("job[old]", "one more");
+        if (i % 500 == 499) /* what waits for the database is needed, too */
+            WAIT(collecting_counters(collecting).rows_stored == (uint64_t)(i + 1) / 50);
+    }
+}
+
+static void a_task_that_lives_long_does_not_hold_others_lines(void **state)
+{
+    (void)state;
+    memset(big_text, 'x', sizeof(big_text) - 1);
+    live_and_die(life_beside_an_old_task);
+    begin("lateWindow=0", NULL, NULL);
+    assert_true(collecting_counters(collecting).spool_bytes < UINT64_C(168) << 20);
+    assert_int_equal(collecting_counters(collecting).open_tasks, 1);
+    GIVE("job[old]", "the last line");
+    GIVE("job[old]", "@task end tables=1");
+    WAIT(fake_store_kept_of("old", "COMPLETED") == 1);
+    const char *log = only_row_of("old")->log;
+    const char *first = "[2026-11-24 10:00:00] the first line\n[2026-11-24 10:00:00] one more\n";
+    assert_memory_equal(log, first, strlen(first));
+    assert_non_null(strstr(log, "one more\n[2026-11-24 10:00:00] the last line\n"
+                                "[2026-11-24 10:00:00] Completed: 14 lines, 0 warnings, 0 errors, "
+                                "tables: 4, Total time: 0s"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -413,6 +448,7 @@ int main(void)
         TEST(a_refused_result_becomes_a_dead_letter),
         TEST(lines_that_come_again_after_a_crash_are_dropped),
         TEST(segments_go_when_nobody_needs_them),
+        TEST(a_task_that_lives_long_does_not_hold_others_lines),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

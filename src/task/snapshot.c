@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *     head │ kind, id, host, first_error │ counters: value (i64), length (u32), name │
+ *     chunks of the head, then of the tail: struct logbuf_place
+ */
+#include "snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tasklog/tag.h"
+
+enum { TEXT_BYTES_MAX = 1 << 16 };
+
+struct head {
+    int64_t started_ms;
+    int64_t quiet_ms;
+    uint64_t run;
+    int64_t start_us;
+    int64_t processed;
+    int64_t failed;
+    int64_t total;
+    int64_t lines;
+    int64_t bytes;
+    int64_t warnings;
+    int64_t errors;
+    uint64_t missing_messages;
+    uint64_t missing_bytes;
+    uint32_t kind_bytes;
+    uint32_t id_bytes;
+    uint32_t host_bytes;
+    uint32_t first_error_bytes; /* 0 = none */
+    uint32_t counter_count;
+    uint32_t head_chunks;
+    uint32_t tail_chunks;
+    uint8_t missing;
+    uint8_t started;
+    uint8_t has_tail;
+    uint8_t zero;
+};
+
+struct writer {
+    char *data; /* NULL: only counts */
+    size_t used;
+};
+
+static void put(struct writer *writer, const void *data, size_t bytes)
+{
+    if (writer->data && bytes > 0)
+        memcpy(writer->data + writer->used, data, bytes);
+    writer->used += bytes;
+}
+
+static void put_task(struct writer *writer, const struct task *task)
+{
+    const struct tasklog_result *run = task->run;
+    const struct logbuf *log = &run->log;
+    struct logbuf_place place;
+    size_t head_chunks, tail_chunks;
+
+    logbuf_count_chunks(log, &head_chunks, &tail_chunks);
+    const struct head head = {
+        .started_ms = task->started_ms,
+        .quiet_ms = task->quiet_ms,
+        .run = run->run,
+        .start_us = run->start_us,
+        .processed = run->processed,
+        .failed = run->failed,
+        .total = run->total,
+        .lines = run->lines,
+        .bytes = run->bytes,
+        .warnings = run->warnings,
+        .errors = run->errors,
+        .missing_messages = log->missing_messages,
+        .missing_bytes = log->missing_bytes,
+        .kind_bytes = run->kind_bytes,
+        .id_bytes = run->id_bytes,
+        .host_bytes = (uint32_t)strlen(run_host(run)),
+        .first_error_bytes = run->first_error ? (uint32_t)strlen(run->first_error) : 0,
+        .counter_count = (uint32_t)run->counter_count,
+        .head_chunks = (uint32_t)head_chunks,
+        .tail_chunks = (uint32_t)tail_chunks,
+        .missing = run->missing,
+        .started = log->started,
+        .has_tail = log->has_tail,
+    };
+    put(writer, &head, sizeof(head));
+    put(writer, run_kind(run), head.kind_bytes);
+    put(writer, run_id(run), head.id_bytes);
+    put(writer, run_host(run), head.host_bytes);
+    put(writer, run->first_error, head.first_error_bytes);
+    for (size_t i = 0; i < run->counter_count; i++) {
+        uint32_t bytes = (uint32_t)strlen(run->counters[i].name);
+        put(writer, &run->counters[i].value, sizeof(int64_t));
+        put(writer, &bytes, sizeof(bytes));
+        put(writer, run->counters[i].name, bytes);
+    }
+    const struct logbuf_chunk *chunk = NULL;
+    while ((chunk = logbuf_next_place(log, chunk, &place)) != NULL)
+        put(writer, &place, sizeof(place));
+}
+
+int snapshot_write(const struct task *task, char **ret_data, size_t *ret_bytes)
+{
+    struct writer writer = {0};
+
+    put_task(&writer, task);
+    writer.data = malloc(writer.used);
+    if (!writer.data)
+        return -ENOMEM;
+    writer.used = 0;
+    put_task(&writer, task);
+    *ret_data = writer.data;
+    *ret_bytes = writer.used;
+    return 0;
+}
+
+struct reader {
+    const char *at;
+    size_t left;
+};
+
+static const char *get(struct reader *reader, size_t bytes)
+{
+    const char *at = reader->at;
+
+    if (bytes > reader->left)
+        return NULL;
+    reader->at += bytes;
+    reader->left -= bytes;
+    return at;
+}
+
+static int read_counters(struct reader *reader, struct tasklog_result *run, uint32_t count)
+{
+    if (count > CONTROL_COUNTERS_MAX)
+        return -EBADMSG;
+    if (count == 0)
+        return 0;
+    run->counters = calloc(count, sizeof(*run->counters));
+    if (!run->counters)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t bytes;
+        const char *value = get(reader, sizeof(int64_t)), *length = get(reader, sizeof(bytes));
+        if (!value || !length)
+            return -EBADMSG;
+        memcpy(&run->counters[i].value, value, sizeof(int64_t));
+        memcpy(&bytes, length, sizeof(bytes));
+        const char *name = bytes <= CONTROL_NAME_BYTES_MAX ? get(reader, bytes) : NULL;
+        if (!name)
+            return -EBADMSG;
+        run->counters[i].name = malloc((size_t)bytes + 1);
+        if (!run->counters[i].name)
+            return -ENOMEM;
+        memcpy(run->counters[i].name, name, bytes);
+        run->counters[i].name[bytes] = '\0';
+        run->counter_count = i + 1;
+    }
+    return 0;
+}
+
+static int read_chunks(struct reader *reader, struct logbuf *log, size_t count, bool tail)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct logbuf_place place;
+        const char *data = get(reader, sizeof(place));
+        if (!data)
+            return -EBADMSG;
+        memcpy(&place, data, sizeof(place));
+        int r = logbuf_add_place(log, &place, tail);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int read_run(struct reader *reader, const struct head *head, struct tasklog_result *run)
+{
+    const char *error = get(reader, head->first_error_bytes);
+    int r;
+
+    if (!error || head->first_error_bytes > TEXT_BYTES_MAX)
+        return -EBADMSG;
+    if (head->first_error_bytes > 0) {
+        run->first_error = calloc(1, (size_t)head->first_error_bytes + 1);
+        if (!run->first_error)
+            return -ENOMEM;
+        memcpy(run->first_error, error, head->first_error_bytes);
+    }
+    r = read_counters(reader, run, head->counter_count);
+    if (r == 0)
+        r = read_chunks(reader, &run->log, head->head_chunks, false);
+    if (r == 0)
+        r = read_chunks(reader, &run->log, head->tail_chunks, true);
+    if (r == 0 && reader->left > 0)
+        r = -EBADMSG;
+    run->run = head->run;
+    run->processed = head->processed;
+    run->failed = head->failed;
+    run->total = head->total;
+    run->lines = head->lines;
+    run->bytes = head->bytes;
+    run->warnings = head->warnings;
+    run->errors = head->errors;
+    run->missing = head->missing != 0;
+    run->log.missing_messages = head->missing_messages;
+    run->log.missing_bytes = head->missing_bytes;
+    run->log.started = head->started != 0;
+    run->log.has_tail = head->has_tail != 0;
+    return r;
+}
+
+int snapshot_read(const char *data, size_t bytes, struct task **ret_task)
+{
+    struct reader reader = {data, bytes};
+    const char *at = get(&reader, sizeof(struct head));
+    struct tasklog_line line = {0};
+    struct head head;
+
+    if (!at)
+        return -EBADMSG;
+    memcpy(&head, at, sizeof(head));
+    line.kind_bytes = head.kind_bytes;
+    line.id_bytes = head.id_bytes;
+    line.host_bytes = head.host_bytes;
+    line.time_us = head.start_us;
+    line.kind = get(&reader, line.kind_bytes);
+    line.id = get(&reader, line.id_bytes);
+    line.host = get(&reader, line.host_bytes);
+    if (!line.kind || !line.id || !line.host ||
+        !tasklog_kind_is_valid(line.kind, line.kind_bytes) ||
+        !tasklog_id_is_valid(line.id, line.id_bytes))
+        return -EBADMSG;
+    struct task *task = task_new(&line, 0);
+    if (!task)
+        return -ENOMEM;
+    task->started_ms = head.started_ms;
+    task->quiet_ms = head.quiet_ms;
+    int r = read_run(&reader, &head, task->run);
+    if (r < 0) {
+        task_free(task);
+        return r;
+    }
+    *ret_task = task;
+    return 0;
+}

@@ -169,6 +169,9 @@ static int read_chunks(struct reader *reader, struct logbuf *log, size_t count, 
         if (!data)
             return -EBADMSG;
         memcpy(&place, data, sizeof(place));
+        if (place.position == 0 || place.bytes == 0 || place.bytes > INT32_MAX ||
+            place.char_count > place.bytes)
+            return -EBADMSG;
         int r = logbuf_add_place(log, &place, tail);
         if (r < 0)
             return r;
@@ -188,6 +191,8 @@ static int read_run(struct reader *reader, const struct head *head, struct taskl
         if (!run->first_error)
             return -ENOMEM;
         memcpy(run->first_error, error, head->first_error_bytes);
+        if (!text_is_valid(run->first_error, head->first_error_bytes))
+            return -EBADMSG;
     }
     r = read_counters(reader, run, head->counter_count);
     if (r == 0)
@@ -212,6 +217,14 @@ static int read_run(struct reader *reader, const struct head *head, struct taskl
     return r;
 }
 
+/* Within a few thousand years, so that it can be shifted. */
+static bool is_time(int64_t time_ms)
+{
+    const int64_t most_ms = INT64_C(1) << 48;
+
+    return time_ms > -most_ms && time_ms < most_ms;
+}
+
 int snapshot_read(const char *data, size_t bytes, struct task **ret_task)
 {
     struct reader reader = {data, bytes};
@@ -229,8 +242,8 @@ int snapshot_read(const char *data, size_t bytes, struct task **ret_task)
     line.kind = get(&reader, line.kind_bytes);
     line.id = get(&reader, line.id_bytes);
     line.host = get(&reader, line.host_bytes);
-    if (!line.kind || !line.id || !line.host ||
-        !tasklog_kind_is_valid(line.kind, line.kind_bytes) ||
+    if (!line.kind || !line.id || !line.host || !is_time(head.started_ms) ||
+        !is_time(head.quiet_ms) || !tasklog_kind_is_valid(line.kind, line.kind_bytes) ||
         !tasklog_id_is_valid(line.id, line.id_bytes))
         return -EBADMSG;
     struct task *task = task_new(&line, 0);

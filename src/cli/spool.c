@@ -279,8 +279,13 @@ static int run(int count, char **arguments)
             return CLI_USAGE;
         }
     }
-    if (flags == 0)
-        (void)glob(DEFAULT_SPOOLS, 0, NULL, &call.spools);
+    if (flags == 0 && optind < count && glob(DEFAULT_SPOOLS, 0, NULL, &call.spools) != 0) {
+        cli_error(
+            "no spool is to be seen below /var/spool/rsyslog/tasklog: either there is none, or it "
+            "may "
+            "be looked at by root only, or rsyslog's workDirectory is elsewhere: name it with -d");
+        return CLI_FAILED;
+    }
     if (optind == count) {
         print_usage(stderr);
         result = CLI_USAGE;

@@ -8,6 +8,7 @@ import re
 import socket
 import struct
 import termios
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Callable, Iterable, Sequence, TypeVar
@@ -110,7 +111,14 @@ class Tasklog(Rsyslogd):
         def found() -> str | None:
             return next((line for line in self.messages().splitlines() if text in line), None)
 
-        return str(wait_until(found, f'message "{text}"', seconds))
+        what = f'message "{text}"'
+        with suppress(Timeout):
+            return str(wait_until(found, what, min(seconds, 2.0)))
+        # What was said while rsyslogd started may lie in a list that it looks at when its main loop is
+        # woken, after minutes otherwise. (With processInternalMessages="on", that is, as here.)
+        if self.running():
+            self.hup()
+        return str(wait_until(found, what, seconds))
 
     def counters(self, name: str = "task") -> dict[str, int]:
         """An action's newest counters."""

@@ -81,12 +81,12 @@ FUZZING  = B=build/fuzz CC=clang SAN="-fsanitize=fuzzer-no-link,address,undefine
 PARALLEL = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 # Older thread sanitizers do not start where the kernel spreads addresses widely.
 NO_ASLR  = $(shell setarch -R true 2>/dev/null && echo setarch -R)
-STEPS    = deps build check-format check-headers check-layers check-options unit sanitize store-test system
+STEPS    = deps build check-format check-headers check-layers check-options unit sanitize store-test system short-faults
 CI_STEPS = $(if $(filter true,$(CI)),clang)
 
 # --- Targets for people ------------------------------------------------------------------------------------------
 
-.PHONY: all help build deps check demo unit store-test system sanitize fuzz valgrind clang
+.PHONY: all help build deps check demo unit store-test system faults short-faults sanitize fuzz valgrind clang
 .PHONY: lint check-format check-headers check-layers check-options format install clean distclean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -121,6 +121,12 @@ store-test: $(STORE) ## tests of the stores, against a throw-away PostgreSQL
 
 system: all ## tests with the packaged rsyslogd and PostgreSQL
 	@$(if $(wildcard tests/system/test_*.py),$(PG) $(PYTHON) -m pytest -q -p no:cacheprovider tests/system)
+
+faults: all ## each promise under its fault, FAULT_CYCLES times (default: as promised)
+	@$(PG) $(PYTHON) -m pytest -q -rP -p no:cacheprovider tests/faults
+
+short-faults: all
+	@FAULT_CYCLES=$(or $(FAULT_CYCLES),3) $(PG) $(PYTHON) -m pytest -q -p no:cacheprovider -m "not long" tests/faults
 
 sanitize: ## unit tests under address, undefined behaviour and thread sanitizer
 	@$(MAKE) $(PARALLEL) $(ASAN) unit

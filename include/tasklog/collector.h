@@ -90,8 +90,9 @@ void tasklog_collector_reject(struct tasklog_collector *collector, const char *t
 void tasklog_collector_count(struct tasklog_collector *collector,
                              struct tasklog_counters *ret_counters);
 
-/* Writes what it holds, running tasks too, as far as the database answers within `timeout_ms`; then
- * ends the threads and says what could not be written. Does nothing if it was not started. */
+/* Writes what it holds, without a spool running tasks too, as far as the database answers within
+ * `timeout_ms`; then ends the threads and says what could not be written. With a spool it takes no more
+ * than a second. Does nothing if it was not started. */
 void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms);
 
 /* Stops at once if that has not been done. Takes NULL. */

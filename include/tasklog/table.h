@@ -61,12 +61,16 @@ void tasklog_table_free(struct tasklog_table *table);
  * Takes one line. Results that it makes are pushed to `results`. `tight`: memory is short, so this
  * task's log may not grow; it keeps head and tail within what it has.
  *
- * Returns 1 if it was taken, 0 if it was dropped (which changes nothing that a spool would have to
- * remember), or -ENOMEM: then nothing was taken and the same line can be given again.
+ * Returns 1 if it was taken, 2 if a run begins with it as far as the spool goes, 0 if it was dropped
+ * (which changes nothing that a spool would have to remember), or -ENOMEM: then nothing was taken and
+ * the same line can be given again.
  */
 int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line *line,
                          struct tasklog_now now, bool tight, struct tasklog_results *results)
     __attribute__((warn_unused_result));
+
+/* Is there a task, running or still within its late window, that the line would belong to? */
+bool tasklog_table_knows(const struct tasklog_table *table, const struct tasklog_line *line);
 
 /*
  * Closes a running task as the clock would (it did, and is doing so again from the spool): `reason` is

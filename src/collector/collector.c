@@ -26,6 +26,7 @@
 enum {
     REJECTS_PER_MINUTE = 1,
     SAY_BYTES_MAX = 2048,
+    STOP_SPOOLED_MS = 1000, /* what the database has not taken by then waits in the spool */
     NO_MEMORY_RETRY_MS = 50,
     LITTLE_OF_BUDGET = 16, /* this part of it is little */
     LIVE_QUEUE_MAX = 1024, /* with more results waiting, running tasks are not shown */
@@ -159,7 +160,7 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
     if (r < 0)
         return false;
     if (r > 0 && line.position != 0) {
-        entry_write_line(collector->spool, &line, now, tight);
+        entry_write_line(collector->spool, &line, now, tight, r == 2);
         collector_spool_forward(collector);
     } else if (r > 0 && collector->spool)
         collector->unspooled++;
@@ -373,6 +374,8 @@ void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
     if (!collector->started)
         return;
     collector->started = false;
+    if (collector->spool && timeout_ms > STOP_SPOOLED_MS)
+        timeout_ms = STOP_SPOOLED_MS;
 
     pthread_mutex_lock(&collector->lock);
     struct tasklog_now now = collector_now(collector);

@@ -20,7 +20,7 @@ struct line_head {
     uint8_t kind_bytes;
     uint8_t severity;
     uint8_t tight;
-    uint8_t zero;
+    uint8_t begins;
 };
 
 struct close_head {
@@ -56,7 +56,7 @@ size_t entry_line_bytes(const struct tasklog_line *line)
 }
 
 void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *line,
-                      struct tasklog_now now, bool tight)
+                      struct tasklog_now now, bool tight, bool begins)
 {
     const struct line_head head = {
         .mono_ms = now.mono_ms,
@@ -69,6 +69,7 @@ void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *li
         .kind_bytes = (uint8_t)line->kind_bytes,
         .severity = (uint8_t)line->severity,
         .tight = tight,
+        .begins = begins,
     };
     const struct tasklog_spool_piece pieces[] = {
         {&head, sizeof(head)},          {line->kind, line->kind_bytes},
@@ -178,6 +179,7 @@ static bool read_line(const char *at, size_t left, struct entry *entry)
     at += sizeof(head);
     left -= sizeof(head);
     entry->now = (struct tasklog_now){.mono_ms = head.mono_ms, .wall_us = head.wall_us};
+    entry->begins = head.begins != 0;
     entry->tight = head.tight != 0;
     *line = (struct tasklog_line){.kind_bytes = head.kind_bytes,
                                   .id_bytes = head.id_bytes,

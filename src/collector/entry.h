@@ -40,6 +40,7 @@ struct entry {
     struct tasklog_now now;
     struct tasklog_line line; /* LINE: all of it; CLOSE: kind and id */
     bool tight;               /* LINE: memory was short */
+    bool begins;              /* LINE: a run begins with it */
     char reason[16];          /* CLOSE */
     uint64_t run;             /* DONE */
     enum tasklog_result_type result;
@@ -53,7 +54,7 @@ size_t entry_line_bytes(const struct tasklog_line *line);
 
 /* Writes into room that was reserved for entry_line_bytes. */
 void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *line,
-                      struct tasklog_now now, bool tight);
+                      struct tasklog_now now, bool tight, bool begins);
 
 /* These reserve for themselves: 0 or negative errno. */
 int entry_write_close(struct tasklog_spool *spool, const struct tasklog_report *report,

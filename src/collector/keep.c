@@ -44,6 +44,7 @@ struct replay {
     struct done *done; /* by run, type and end */
     size_t done_count;
     size_t done_size;
+    bool whole; /* no damage: what has no beginning belongs to a run that is done */
     bool begun;
     int64_t offset_ms; /* added to the recorded times */
     int64_t last_ms;   /* the latest of them, so shifted */
@@ -146,6 +147,10 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         replay->lines++;
         if (collector->redelivery)
             redelivery_remember(collector->redelivery, &entry.line);
+        if (replay->whole && !entry.begins && !tasklog_table_knows(collector->table, &entry.line)) {
+            (void)shifted(replay, entry.now);
+            break; /* the segment with the run's first lines has gone, for the database has its row */
+        }
         r = tasklog_table_accept(collector->table, &entry.line, shifted(replay, entry.now),
                                  entry.tight, &results);
         keep_results(replay, &results);
@@ -197,9 +202,9 @@ static void say_recovered(struct tasklog_collector *collector, const struct repl
     if (open > 0 || collector->queue.count > 0)
         collector_say(
             collector, LOG_NOTICE,
-            "took up %llu lines from the spool: %zu open task%s, %zu result%s to be written",
-            (unsigned long long)replay->lines, open, open == 1 ? "" : "s", collector->queue.count,
-            collector->queue.count == 1 ? "" : "s");
+            "took up %llu line%s from the spool: %zu open task%s, %zu result%s to be written",
+            (unsigned long long)replay->lines, replay->lines == 1 ? "" : "s", open,
+            open == 1 ? "" : "s", collector->queue.count, collector->queue.count == 1 ? "" : "s");
 }
 
 static int replay_spool(struct tasklog_collector *collector, char *error)
@@ -212,6 +217,7 @@ static int replay_spool(struct tasklog_collector *collector, char *error)
     if (r == 0) {
         if (replay.done_count > 0)
             qsort(replay.done, replay.done_count, sizeof(*replay.done), compare_done);
+        replay.whole = damage.places == 0;
         r = tasklog_spool_replay(collector->spool, replay_entry, &replay, &second);
         damage.places += second.places;
         damage.bytes += second.bytes;
@@ -282,7 +288,8 @@ bool collector_relieve(struct tasklog_collector *collector)
         if (!collector->spool)
             return false;
         size_t freed = tasklog_results_spill(&collector->queue, &collector->spill, step);
-        if (freed == 0)
+        /* Line by line it would take more memory to know where text is than the text itself. */
+        if (freed == 0 && tasklog_table_memory(collector->table) > step)
             freed = tasklog_table_spill(collector->table, step);
         if (freed == 0) /* nothing is left to move, unless the spool takes nothing */
             return collector->spool_trouble == 0;
@@ -427,6 +434,9 @@ void collector_spool_forward(struct tasklog_collector *collector)
     if (!collector->spool || collector->away ||
         tasklog_spool_segment_count(collector->spool) == collector->spool_segments)
         return;
+    if (collector->redelivery &&
+        redelivery_oldest(collector->redelivery) < tasklog_table_oldest(collector->table))
+        return; /* the tasks are not what keeps the oldest segments */
     uint64_t enough =
         FORWARD_BYTES_MIN + FORWARD_FACTOR * ((uint64_t)tasklog_table_text(collector->table) +
                                               collector->queue.memory_bytes);
@@ -441,8 +451,12 @@ void collector_spool_forward(struct tasklog_collector *collector)
 
 void collector_spool_release(struct tasklog_collector *collector)
 {
-    if (collector->spool)
-        tasklog_spool_release(collector->spool, tasklog_table_oldest(collector->table));
+    if (!collector->spool)
+        return;
+    uint64_t oldest = tasklog_table_oldest(collector->table);
+    uint64_t recent = collector->redelivery ? redelivery_oldest(collector->redelivery) : oldest;
+    /* After one more kill, what may come again has to be known again. */
+    tasklog_spool_release(collector->spool, recent < oldest ? recent : oldest);
 }
 
 void collector_spool_sync(struct tasklog_collector *collector)

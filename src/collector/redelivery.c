@@ -13,6 +13,7 @@ enum { SLOTS = REDELIVERY_LINES * 2, HOSTS = 256 };
 
 struct place {
     uint64_t fingerprint; /* 0 = none */
+    uint64_t position;    /* in the spool */
     bool ambiguous;       /* the ring has another one like it */
     bool recognised;      /* it has come again */
 };
@@ -71,7 +72,15 @@ void redelivery_free(struct redelivery *redelivery)
 void redelivery_remember(struct redelivery *redelivery, const struct tasklog_line *line)
 {
     redelivery->ring[redelivery->remembered++ % REDELIVERY_LINES] =
-        (struct place){.fingerprint = fingerprint(redelivery, line)};
+        (struct place){.fingerprint = fingerprint(redelivery, line), .position = line->position};
+}
+
+uint64_t redelivery_oldest(const struct redelivery *redelivery)
+{
+    uint64_t first =
+        redelivery->remembered > REDELIVERY_LINES ? redelivery->remembered % REDELIVERY_LINES : 0;
+
+    return redelivery->remembered > 0 ? redelivery->ring[first].position : UINT64_MAX;
 }
 
 /* The slot of a fingerprint, or the free one where it would be. */

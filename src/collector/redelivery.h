@@ -27,6 +27,9 @@ void redelivery_free(struct redelivery *redelivery); /* takes NULL */
 enum { REDELIVERY_LINES = 1 << 16 };
 void redelivery_remember(struct redelivery *redelivery, const struct tasklog_line *line);
 
+/* Where the first of them lies; UINT64_MAX if there is none. */
+uint64_t redelivery_oldest(const struct redelivery *redelivery);
+
 /* Has the spool this line already? */
 bool redelivery_is_known(struct redelivery *redelivery, const struct tasklog_line *line);
 

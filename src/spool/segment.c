@@ -139,7 +139,7 @@ static int is_record(const struct segment *segment, size_t offset)
                                           segment->map + offset + sizeof(*record), record->bytes);
 }
 
-/* A record's header is written when its payload is there. If there is no header, and no record behind,
+/* A record's checksum is written when its payload is there. If there is none, and no record behind,
  * then a kill came between: the record was never taken, and nothing is damaged. */
 static int is_unfinished(const struct segment *segment)
 {
@@ -147,7 +147,7 @@ static int is_unfinished(const struct segment *segment)
     size_t offset = segment->used_bytes + SEGMENT_ALIGN;
 
     if (segment->size_bytes - segment->used_bytes < sizeof(*record) || record->bytes != 0 ||
-        record->type != 0 || record->check != 0)
+        record->check != 0)
         return 0;
     while (offset < segment->size_bytes && !is_record(segment, offset))
         offset += SEGMENT_ALIGN;

@@ -445,7 +445,14 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
         table->env.counters.tasks_started--;
         close_task(table, task);
     }
-    return r < 0 ? r : 1;
+    if (r < 0)
+        return r;
+    return line->position != 0 && task->run->run == line->position ? 2 : 1;
+}
+
+bool tasklog_table_knows(const struct tasklog_table *table, const struct tasklog_line *line)
+{
+    return find(table, line, key_hash(table, line)) != NULL;
 }
 
 /* ---- what is due ---- */

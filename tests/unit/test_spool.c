@@ -178,6 +178,36 @@ static void a_killed_process_loses_nothing_that_it_wrote(void **state)
     free(seen);
 }
 
+static void a_kill_in_the_middle_of_a_record_is_no_damage(void **state)
+{
+    struct folder *folder = *state;
+    struct seen *seen = calloc(1, sizeof(*seen));
+    size_t end = 32;
+    char path[128];
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        fill(folder, 0, 10);
+        raise(SIGKILL);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    for (size_t number = 0; number < 10; number++)
+        end += (16 + 4 + number + 7) / 8 * 8;
+    snprintf(path, sizeof(path), "%s/000000000001.seg", folder->path);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pwrite(fd, "part of a payload", 17, (off_t)end + 16), 17);
+    close(fd);
+    struct tasklog_spool_damage damage = replay(folder, seen);
+    assert_int_equal(damage.places, 0);
+    assert_seen(seen, 0, 10);
+    put(folder, 10);
+    close_spool(folder);
+    (void)replay(folder, seen);
+    assert_seen(seen, 0, 11);
+    free(seen);
+}
+
 static void a_second_process_is_refused(void **state)
 {
     struct folder *folder = *state;
@@ -416,6 +446,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_was_written_is_replayed_in_order),
         TEST(a_killed_process_loses_nothing_that_it_wrote),
+        TEST(a_kill_in_the_middle_of_a_record_is_no_damage),
         TEST(a_second_process_is_refused),
         TEST(a_position_is_known_before_and_reads_back),
         TEST(released_segments_are_gone_and_the_rest_stays),

@@ -54,6 +54,11 @@ struct tasklog_table;
 int tasklog_table_new(const struct tasklog_rules *rules, const uint8_t seed[16],
                       struct tasklog_table **ret_table) __attribute__((warn_unused_result));
 
+/* From now on by these rules, which are copied: lines of the past are taken again as they were then. 0 or
+ * -ENOMEM with the rules as they were. */
+int tasklog_table_set_rules(struct tasklog_table *table, const struct tasklog_rules *rules)
+    __attribute__((warn_unused_result));
+
 /* Drops what the table still holds; takes NULL. */
 void tasklog_table_free(struct tasklog_table *table);
 
@@ -61,13 +66,16 @@ void tasklog_table_free(struct tasklog_table *table);
  * Takes one line. Results that it makes are pushed to `results`. `tight`: memory is short, so this
  * task's log may not grow; it keeps head and tail within what it has.
  *
- * Returns 1 if it was taken, 2 if a run begins with it as far as the spool goes, 0 if it was dropped
- * (which changes nothing that a spool would have to remember), or -ENOMEM: then nothing was taken and
- * the same line can be given again.
+ * Returns 1 if it was taken, 0 if it was dropped (which changes nothing that a spool would have to
+ * remember), or -ENOMEM: then nothing was taken and the same line can be given again.
  */
 int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line *line,
                          struct tasklog_now now, bool tight, struct tasklog_results *results)
     __attribute__((warn_unused_result));
+
+/* Which run the line belongs to that was taken last: the position of the line that began it, 0 = it is
+ * not in the spool. */
+uint64_t tasklog_table_last_run(const struct tasklog_table *table);
 
 /* Is there a task, running or still within its late window, that the line would belong to? */
 bool tasklog_table_knows(const struct tasklog_table *table, const struct tasklog_line *line);

@@ -160,7 +160,8 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
     if (r < 0)
         return false;
     if (r > 0 && line.position != 0) {
-        entry_write_line(collector->spool, &line, now, tight, r == 2);
+        entry_write_line(collector->spool, &line, now, tight,
+                         tasklog_table_last_run(collector->table));
         collector_spool_forward(collector);
     } else if (r > 0 && collector->spool)
         collector->unspooled++;
@@ -393,6 +394,8 @@ void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
 
     pthread_join(collector->writer, NULL);
     pthread_join(collector->timer, NULL);
+    if (collector->spool) /* until now somebody listened */
+        (void)!entry_write_time(collector->spool, collector_now(collector));
     drop_results(collector);
 }
 

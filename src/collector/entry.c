@@ -10,6 +10,7 @@
 #define NO_TEMPLATE UINT32_MAX
 
 struct line_head {
+    uint64_t run;
     int64_t mono_ms;
     int64_t wall_us;
     int64_t time_us;
@@ -20,7 +21,7 @@ struct line_head {
     uint8_t kind_bytes;
     uint8_t severity;
     uint8_t tight;
-    uint8_t begins;
+    uint8_t zero;
 };
 
 struct close_head {
@@ -35,8 +36,22 @@ struct close_head {
 struct done_record {
     uint64_t run;
     int64_t end_chars;
+    int64_t mono_ms;
+    int64_t wall_us;
     uint32_t result;
     uint32_t zero;
+};
+
+struct rules_record {
+    int64_t idle_ms;
+    int64_t max_runtime_ms;
+    int64_t late_window_ms;
+    uint64_t task_max_bytes;
+    int32_t level;
+    int32_t escape_prefix;
+    uint32_t show_level;
+    uint32_t zero;
+    char marker[ENTRY_MARKER_BYTES_MAX + 8]; /* ends with NUL */
 };
 
 struct start_record {
@@ -56,9 +71,10 @@ size_t entry_line_bytes(const struct tasklog_line *line)
 }
 
 void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *line,
-                      struct tasklog_now now, bool tight, bool begins)
+                      struct tasklog_now now, bool tight, uint64_t run)
 {
     const struct line_head head = {
+        .run = run,
         .mono_ms = now.mono_ms,
         .wall_us = now.wall_us,
         .time_us = line->time_us,
@@ -69,7 +85,6 @@ void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *li
         .kind_bytes = (uint8_t)line->kind_bytes,
         .severity = (uint8_t)line->severity,
         .tight = tight,
-        .begins = begins,
     };
     const struct tasklog_spool_piece pieces[] = {
         {&head, sizeof(head)},          {line->kind, line->kind_bytes},
@@ -110,10 +125,13 @@ int entry_write_close(struct tasklog_spool *spool, const struct tasklog_report *
     return write_entry(spool, ENTRY_CLOSE, pieces, sizeof(pieces) / sizeof(pieces[0]));
 }
 
-int entry_write_done(struct tasklog_spool *spool, const struct tasklog_report *report)
+int entry_write_done(struct tasklog_spool *spool, const struct tasklog_report *report,
+                     struct tasklog_now now)
 {
     const struct done_record record = {.run = report->run,
                                        .end_chars = report->end_chars,
+                                       .mono_ms = now.mono_ms,
+                                       .wall_us = now.wall_us,
                                        .result = (uint32_t)report->type};
     const struct tasklog_spool_piece piece = {&record, sizeof(record)};
 
@@ -143,12 +161,37 @@ int entry_write_task(struct tasklog_spool *spool, const char *data, size_t bytes
     return write_bytes(spool, ENTRY_TASK, data, bytes, ret_position);
 }
 
-int entry_write_start(struct tasklog_spool *spool, struct tasklog_now now)
+static int write_now(struct tasklog_spool *spool, enum entry_type type, struct tasklog_now now)
 {
     const struct start_record record = {.mono_ms = now.mono_ms, .wall_us = now.wall_us};
     const struct tasklog_spool_piece piece = {&record, sizeof(record)};
 
-    return write_entry(spool, ENTRY_START, &piece, 1);
+    return write_entry(spool, type, &piece, 1);
+}
+
+int entry_write_start(struct tasklog_spool *spool, struct tasklog_now now)
+{
+    return write_now(spool, ENTRY_START, now);
+}
+
+int entry_write_time(struct tasklog_spool *spool, struct tasklog_now now)
+{
+    return write_now(spool, ENTRY_TIME, now);
+}
+
+int entry_write_rules(struct tasklog_spool *spool, const struct tasklog_rules *rules)
+{
+    struct rules_record record = {.idle_ms = rules->idle_ms,
+                                  .max_runtime_ms = rules->max_runtime_ms,
+                                  .late_window_ms = rules->late_window_ms,
+                                  .task_max_bytes = rules->task_max_bytes,
+                                  .level = rules->level,
+                                  .escape_prefix = rules->escape_prefix,
+                                  .show_level = rules->show_level};
+    const struct tasklog_spool_piece piece = {&record, sizeof(record)};
+
+    memcpy(record.marker, rules->marker, strnlen(rules->marker, ENTRY_MARKER_BYTES_MAX));
+    return write_entry(spool, ENTRY_RULES, &piece, 1);
 }
 
 /* Takes a text of so many bytes off the front of what is left; false if there is not that much. */
@@ -179,7 +222,7 @@ static bool read_line(const char *at, size_t left, struct entry *entry)
     at += sizeof(head);
     left -= sizeof(head);
     entry->now = (struct tasklog_now){.mono_ms = head.mono_ms, .wall_us = head.wall_us};
-    entry->begins = head.begins != 0;
+    entry->run = head.run;
     entry->tight = head.tight != 0;
     *line = (struct tasklog_line){.kind_bytes = head.kind_bytes,
                                   .id_bytes = head.id_bytes,
@@ -227,6 +270,7 @@ static bool read_done(const void *data, size_t bytes, struct entry *entry)
     memcpy(&record, data, sizeof(record));
     entry->run = record.run;
     entry->end_chars = record.end_chars;
+    entry->now = (struct tasklog_now){.mono_ms = record.mono_ms, .wall_us = record.wall_us};
     entry->result = (enum tasklog_result_type)record.result;
     return true;
 }
@@ -242,6 +286,25 @@ static bool read_start(const void *data, size_t bytes, struct entry *entry)
     return true;
 }
 
+static bool read_rules(const void *data, size_t bytes, struct entry *entry)
+{
+    struct rules_record record;
+
+    if (bytes != sizeof(record))
+        return false;
+    memcpy(&record, data, sizeof(record));
+    memcpy(entry->marker, record.marker, ENTRY_MARKER_BYTES_MAX);
+    entry->marker[ENTRY_MARKER_BYTES_MAX] = '\0';
+    entry->rules = (struct tasklog_rules){.idle_ms = record.idle_ms,
+                                          .max_runtime_ms = record.max_runtime_ms,
+                                          .late_window_ms = record.late_window_ms,
+                                          .task_max_bytes = (size_t)record.task_max_bytes,
+                                          .level = record.level,
+                                          .escape_prefix = record.escape_prefix,
+                                          .show_level = record.show_level != 0};
+    return entry->marker[0] != '\0';
+}
+
 bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret_entry)
 {
     *ret_entry = (struct entry){.type = (enum entry_type)type};
@@ -252,7 +315,10 @@ bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret
         return read_close(data, bytes, ret_entry);
     case ENTRY_DONE:
         return read_done(data, bytes, ret_entry);
+    case ENTRY_RULES:
+        return read_rules(data, bytes, ret_entry);
     case ENTRY_START:
+    case ENTRY_TIME:
         return read_start(data, bytes, ret_entry);
     case ENTRY_TEXT:
         return true;

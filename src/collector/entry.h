@@ -8,6 +8,8 @@
  *     DONE    a result needs no more care: the database has it, or it lies with the dead letters
  *     TEXT    part of a log that was moved out of memory; a replay does not need it
  *     TASK    a running task as it is, moved here from older entries that can go then
+ *     RULES   by what rules the lines behind it were taken; in each segment before its first line
+ *     TIME    nothing but the time: the collector was stopped
  *     START   the collector was started: the monotonic clock may have begun anew
  *
  * Encoding: a head of fixed size, then the texts. Decoding trusts nothing but the checksum: lengths are
@@ -24,6 +26,7 @@
 #include "tasklog/line.h"
 #include "tasklog/result.h"
 #include "tasklog/spool.h"
+#include "tasklog/table.h"
 
 enum entry_type {
     ENTRY_LINE = 1,
@@ -31,8 +34,12 @@ enum entry_type {
     ENTRY_DONE = 3,
     ENTRY_START = 4,
     ENTRY_TEXT = 5,
-    ENTRY_TASK = 6
+    ENTRY_TASK = 6,
+    ENTRY_RULES = 7,
+    ENTRY_TIME = 8
 };
+
+enum { ENTRY_MARKER_BYTES_MAX = 64 };
 
 /* One of them, decoded; texts point into the record. */
 struct entry {
@@ -40,11 +47,12 @@ struct entry {
     struct tasklog_now now;
     struct tasklog_line line; /* LINE: all of it; CLOSE: kind and id */
     bool tight;               /* LINE: memory was short */
-    bool begins;              /* LINE: a run begins with it */
     char reason[16];          /* CLOSE */
-    uint64_t run;             /* DONE */
+    uint64_t run;             /* LINE, DONE: the position of the line that began the run */
     enum tasklog_result_type result;
     int64_t end_chars;
+    struct tasklog_rules rules; /* RULES: those that shape results; the marker is not set */
+    char marker[ENTRY_MARKER_BYTES_MAX + 1];
     const char *data; /* TASK: for tasklog_table_restore */
     size_t bytes;
 };
@@ -54,18 +62,22 @@ size_t entry_line_bytes(const struct tasklog_line *line);
 
 /* Writes into room that was reserved for entry_line_bytes. */
 void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *line,
-                      struct tasklog_now now, bool tight, bool begins);
+                      struct tasklog_now now, bool tight, uint64_t run);
 
 /* These reserve for themselves: 0 or negative errno. */
 int entry_write_close(struct tasklog_spool *spool, const struct tasklog_report *report,
                       struct tasklog_now now) __attribute__((warn_unused_result));
-int entry_write_done(struct tasklog_spool *spool, const struct tasklog_report *report)
-    __attribute__((warn_unused_result));
+int entry_write_done(struct tasklog_spool *spool, const struct tasklog_report *report,
+                     struct tasklog_now now) __attribute__((warn_unused_result));
 int entry_write_text(struct tasklog_spool *spool, const char *text, size_t bytes,
                      tasklog_position *ret_position) __attribute__((warn_unused_result));
 int entry_write_task(struct tasklog_spool *spool, const char *data, size_t bytes,
                      tasklog_position *ret_position) __attribute__((warn_unused_result));
 int entry_write_start(struct tasklog_spool *spool, struct tasklog_now now)
+    __attribute__((warn_unused_result));
+int entry_write_time(struct tasklog_spool *spool, struct tasklog_now now)
+    __attribute__((warn_unused_result));
+int entry_write_rules(struct tasklog_spool *spool, const struct tasklog_rules *rules)
     __attribute__((warn_unused_result));
 
 /* False if it is not one of ours. */

@@ -128,6 +128,18 @@ static void keep_results(struct replay *replay, struct tasklog_results *results)
     }
 }
 
+/* Is this a line of a run whose first lines have gone with their segment, for the database has its row?
+ * (If there was damage, they may be gone for that.) */
+static bool is_tail_of_done(const struct replay *replay, const struct entry *entry,
+                            tasklog_position position)
+{
+    const struct tasklog_report final = {.run = entry->run, .type = TASKLOG_RESULT_FINAL};
+
+    if (entry->run == position || tasklog_table_knows(replay->collector->table, &entry->line))
+        return false;
+    return replay->whole || is_done(replay, &final);
+}
+
 static int replay_entry(void *context, tasklog_position position, uint32_t type, const void *data,
                         size_t bytes)
 {
@@ -147,9 +159,9 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         replay->lines++;
         if (collector->redelivery)
             redelivery_remember(collector->redelivery, &entry.line);
-        if (replay->whole && !entry.begins && !tasklog_table_knows(collector->table, &entry.line)) {
+        if (is_tail_of_done(replay, &entry, position)) {
             (void)shifted(replay, entry.now);
-            break; /* the segment with the run's first lines has gone, for the database has its row */
+            break;
         }
         r = tasklog_table_accept(collector->table, &entry.line, shifted(replay, entry.now),
                                  entry.tight, &results);
@@ -162,9 +174,20 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         keep_results(replay, &results);
         break;
     case ENTRY_DONE:
+        (void)shifted(replay, entry.now);
         tasklog_results_remove(&collector->queue, entry.run, entry.result, entry.end_chars);
         break;
     case ENTRY_TEXT:
+        break;
+    case ENTRY_TIME:
+        (void)shifted(replay, entry.now);
+        break;
+    case ENTRY_RULES: /* a line means what it meant then, whatever the configuration says now */
+        entry.rules.marker = entry.marker;
+        entry.rules.live_interval_ms = collector->config->rules.live_interval_ms;
+        entry.rules.live_bytes = collector->config->rules.live_bytes;
+        entry.rules.memory_bytes = collector->config->rules.memory_bytes;
+        r = tasklog_table_set_rules(collector->table, &entry.rules);
         break;
     case ENTRY_TASK:
         r = tasklog_table_restore(collector->table, entry.data, entry.bytes, position,
@@ -233,6 +256,11 @@ static int replay_spool(struct tasklog_collector *collector, char *error)
     if (replay.lines == 0) {
         redelivery_free(collector->redelivery);
         collector->redelivery = NULL;
+    }
+    r = tasklog_table_set_rules(collector->table, &collector->config->rules);
+    if (r < 0) {
+        snprintf(error, TASKLOG_ERROR_BYTES, "out of memory");
+        return r;
     }
     tasklog_table_resume(collector->table, replay.begun ? now.mono_ms - replay.last_ms : 0);
     say_recovered(collector, &replay, &damage);
@@ -347,6 +375,15 @@ tasklog_position collector_spool_reserve(struct tasklog_collector *collector,
         return 0;
     collector->spool_trouble =
         tasklog_spool_reserve(collector->spool, entry_line_bytes(line), &position);
+    if (collector->spool_trouble == 0 && position >> 32 != collector->spool_segment) {
+        /* The first line of a segment: the rules go before it. */
+        collector->spool_trouble = entry_write_rules(collector->spool, &collector->config->rules);
+        if (collector->spool_trouble == 0)
+            collector->spool_trouble =
+                tasklog_spool_reserve(collector->spool, entry_line_bytes(line), &position);
+        if (collector->spool_trouble == 0)
+            collector->spool_segment = position >> 32;
+    }
     if (collector->spool_trouble == 0)
         return position;
     collector->spool_retry_ms = now_ms + RETRY_FULL_MS;
@@ -369,7 +406,7 @@ void collector_spool_done(struct tasklog_collector *collector, struct tasklog_re
         return;
     tasklog_result_view(result, &report);
     if (report.type != TASKLOG_RESULT_LIVE && report.run != 0 &&
-        entry_write_done(collector->spool, &report) < 0)
+        entry_write_done(collector->spool, &report, collector_now(collector)) < 0)
         collector->unspooled++;
     tasklog_result_unpin(result);
 }

@@ -45,6 +45,7 @@ enum {
     STOP_LEAST_MS = 250,    /* but each at least so long: another's database may be to blame */
     RETRY_NS = 5000000,     /* how soon lines are offered again when memory is used up */
     NAME_BYTES = 128,
+    HOST_BYTES_MAX = 255, /* as much of a host's name as DNS allows */
 };
 
 /* The strings that an action gets of each message, in this order; the last three only if asked for. */
@@ -367,6 +368,32 @@ static void name_instance(instanceData *pData, struct nvlst *list)
         es_deleteStr(key);
 }
 
+/* The default spool is called by the action's name, so that must be a folder's, and no other action's. */
+static rsRetVal check_name(const instanceData *pData)
+{
+    const char *why = NULL;
+    DEFiRet;
+
+    if (tasklog_config_has_spool(pData->config))
+        FINALIZE;
+    if (!*pData->name || strchr(pData->name, '/') || strcmp(pData->name, ".") == 0 ||
+        strcmp(pData->name, "..") == 0)
+        why = "cannot name a folder";
+    for (const instanceData *other = instances; other && !why; other = other->next)
+        if (strcmp(other->name, pData->name) == 0)
+            why = "is another action's too";
+    if (why) {
+        LogError(0, RS_RET_PARAM_ERROR,
+                 "omtasklog: action \"%s\": parameter \"name\": \"%s\" %s; the spool's folder is "
+                 "called by it, so give each action a name of its own, or set \"spool\"",
+                 pData->name, pData->name, why);
+        iRet = RS_RET_PARAM_ERROR;
+    }
+
+finalize_it:
+    RETiRet;
+}
+
 static rsRetVal request_templates(instanceData *pData, omodStringRequest_t **request,
                                   char *templates[USE_COUNT])
 {
@@ -406,6 +433,7 @@ BEGINnewActInst
         LogError(0, RS_RET_PARAM_ERROR, "omtasklog: action \"%s\": %s", pData->name, error);
         ABORT_FINALIZE(RS_RET_PARAM_ERROR);
     }
+    CHKiRet(check_name(pData));
     CHKmalloc(templates[USE_META] = strdup(META_TEMPLATE));
     CHKmalloc(templates[USE_TEXT] = strdup(TEXT_TEMPLATE));
     CHKiRet(request_templates(pData, ppOMSR, templates));
@@ -551,6 +579,8 @@ static void read_meta(const char *meta, size_t meta_bytes, struct tasklog_line *
     const char *fraction = next_field(&at, &bytes);
     line->time_us = seconds * 1000000 + read_fraction(fraction, bytes);
     line->host = next_field(&at, &line->host_bytes);
+    if (line->host_bytes > HOST_BYTES_MAX)
+        line->host_bytes = HOST_BYTES_MAX;
     message->tag = at;
     message->tag_bytes = (size_t)(meta + meta_bytes - at);
 }

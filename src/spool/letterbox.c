@@ -52,8 +52,10 @@ static int add_entry(int box, const char *name, struct tasklog_letter_entry **en
     if (!grown)
         return -ENOMEM;
     *entries = grown;
-    if (fstatat(box, name, &status, 0) < 0)
+    if (fstatat(box, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -errno; /* it has just gone */
+    if (!S_ISREG(status.st_mode))
+        return 0; /* none of ours */
     strcpy(grown[*count].name, name);
     grown[(*count)++].bytes = (uint64_t)status.st_size;
     return 0;
@@ -170,7 +172,7 @@ int tasklog_letterbox_read(const char *spool, const char *name, void **ret_data,
 
     if (box < 0)
         return box;
-    int fd = openat(box, name, O_RDONLY | O_CLOEXEC);
+    int fd = openat(box, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     int r = fd < 0 ? -errno : 0;
     close(box);
     if (r < 0)

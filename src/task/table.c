@@ -40,6 +40,7 @@ struct tasklog_table {
     size_t open_count;
     size_t memory_bytes; /* of all tasks' logs */
     size_t text_bytes;   /* the length of all tasks' logs */
+    uint64_t last_run;   /* that of the last line that was taken */
     struct task_link age, quiet, live, ended, late, text;
     struct run_pin pins; /* runs and results, by their first line in the spool */
     struct text_buffer text_buffer, formatted_buffer, closing_buffer;
@@ -447,7 +448,8 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
     }
     if (r < 0)
         return r;
-    return line->position != 0 && task->run->run == line->position ? 2 : 1;
+    table->last_run = task->run->run;
+    return 1;
 }
 
 bool tasklog_table_knows(const struct tasklog_table *table, const struct tasklog_line *line)
@@ -736,6 +738,18 @@ int tasklog_table_new(const struct tasklog_rules *rules, const uint8_t seed[16],
     return 0;
 }
 
+int tasklog_table_set_rules(struct tasklog_table *table, const struct tasklog_rules *rules)
+{
+    char *marker = strdup(rules->marker);
+
+    if (!marker)
+        return -ENOMEM;
+    free((char *)table->env.rules.marker);
+    table->env.rules = *rules;
+    table->env.rules.marker = marker;
+    return 0;
+}
+
 void tasklog_table_drain(struct tasklog_table *table, struct tasklog_now now,
                          struct tasklog_results *results)
 {
@@ -795,6 +809,11 @@ size_t tasklog_table_spill(struct tasklog_table *table, size_t want_bytes)
 size_t tasklog_table_open_count(const struct tasklog_table *table)
 {
     return table->open_count;
+}
+
+uint64_t tasklog_table_last_run(const struct tasklog_table *table)
+{
+    return table->last_run;
 }
 
 size_t tasklog_table_text(const struct tasklog_table *table)

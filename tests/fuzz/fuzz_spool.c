@@ -65,8 +65,13 @@ static int play_entry(void *context, tasklog_position position, uint32_t type, c
     case ENTRY_TASK:
         (void)!tasklog_table_restore(game->table, entry.data, entry.bytes, position, 0);
         break;
+    case ENTRY_RULES:
+        entry.rules.marker = entry.marker;
+        (void)!tasklog_table_set_rules(game->table, &entry.rules);
+        break;
     case ENTRY_START:
     case ENTRY_TEXT:
+    case ENTRY_TIME:
         break;
     }
     return 0;

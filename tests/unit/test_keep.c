@@ -429,6 +429,51 @@ static void a_task_that_lives_long_does_not_hold_others_lines(void **state)
                                 "tables: 4, Total time: 0s"));
 }
 
+static void life_of_a_stored_task(void)
+{
+    begin("lateWindow=60", NULL, NULL);
+    GIVE("job[1]", "one");
+    GIVE("job[1]", "@task end");
+    WAIT(collecting_counters(collecting).rows_stored == 1);
+    GIVE("job[open]", "@task ends nothing");
+}
+
+static void other_parameters_change_nothing_that_was_taken(void **state)
+{
+    (void)state;
+    live_and_die(life_of_a_stored_task);
+    begin("marker=@job", "level=warning", "lateWindow=0");
+    assert_int_equal(collecting_counters(collecting).open_tasks, 1);
+    GIVE("job[new]", "@job end");
+    GIVE("job[open]", "@job end");
+    WAIT(fake_store_kept_count() >= 2);
+    assert_int_equal(fake_store_kept_count(), 2); /* nothing more of job[1] */
+    assert_non_null(strstr(only_row_of("open")->log, "@task ends nothing\n"));
+}
+
+static void life_of_a_task_out_of_its_window(void)
+{
+    begin("lateWindow=1", NULL, NULL);
+    GIVE("job[1]", "one");
+    GIVE("job[1]", "@task end");
+    WAIT(collecting_counters(collecting).rows_stored == 1);
+    const struct timespec pause = {.tv_sec = 1, .tv_nsec = 200000000};
+    nanosleep(&pause, NULL); /* longer than the window: this is what is tested */
+    tasklog_collector_stop(collecting_collector(collecting), 100);
+}
+
+static void an_id_that_was_new_again_is_new_after_a_stop(void **state)
+{
+    (void)state;
+    live_and_die(life_of_a_task_out_of_its_window);
+    begin("lateWindow=1", NULL, NULL);
+    GIVE("job[1]", "another run");
+    GIVE("job[1]", "@task end text=bye"); /* "@task end" alone might be the old one, come again */
+    WAIT(fake_store_kept_count() == 1);
+    assert_int_equal(only_row_of("1")->append_at, -1);
+    assert_memory_equal(only_row_of("1")->log, "[2026-11-24 10:00:00] another run\n", 34);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -449,6 +494,8 @@ int main(void)
         TEST(lines_that_come_again_after_a_crash_are_dropped),
         TEST(segments_go_when_nobody_needs_them),
         TEST(a_task_that_lives_long_does_not_hold_others_lines),
+        TEST(other_parameters_change_nothing_that_was_taken),
+        TEST(an_id_that_was_new_again_is_new_after_a_stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

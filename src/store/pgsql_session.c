@@ -47,9 +47,22 @@ bool pgsql_is_good(const PGresult *result)
     return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
 }
 
+/* A trigger may raise what only a session's end has otherwise (a foreign table's wrapper does): then the
+ * severity is ERROR, the session lives, and it is a matter of this row. */
+static bool is_raised(const PGresult *result)
+{
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+    return severity != NULL && sqlstate != NULL && strcmp(severity, "ERROR") == 0 &&
+           (strncmp(sqlstate, "08", 2) == 0 || strncmp(sqlstate, "57P", 3) == 0);
+}
+
 enum refusal pgsql_refusal(const PGresult *result)
 {
-    return refusal_of_sqlstate(PQresultErrorField(result, PG_DIAG_SQLSTATE));
+    enum refusal refusal = refusal_of_sqlstate(PQresultErrorField(result, PG_DIAG_SQLSTATE));
+
+    return refusal == REFUSAL_SESSION && is_raised(result) ? REFUSAL_LATER : refusal;
 }
 
 int pgsql_refused(struct pgsql *pg, const PGresult *result)

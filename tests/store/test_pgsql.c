@@ -758,6 +758,26 @@ static void what_a_trigger_raises_is_a_refusal_in_its_words(void **state)
     expect_verdict(f, 4, TASKLOG_KEPT);
 }
 
+/* As a foreign table's wrapper does, in a session that is none the worse for it. */
+static void a_connection_error_out_of_a_trigger_is_its_rows_only(void **state)
+{
+    struct fixture *f = *state;
+    const struct fixture_row rows[] = {replace("a", "X", "1"), replace("b", "AWAY", "2"),
+                                       replace("c", "DOWN", "3"), replace("d", "X", "4")};
+
+    database_run(f->database,
+                 "CREATE FUNCTION ask() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                 " IF NEW.status = 'AWAY' THEN RAISE EXCEPTION 'x' USING ERRCODE = '08006'; END IF;"
+                 " IF NEW.status = 'DOWN' THEN RAISE EXCEPTION 'y' USING ERRCODE = '57P01'; END IF;"
+                 " RETURN NEW; END $$;"
+                 "CREATE TRIGGER ask BEFORE UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION ask()");
+    assert_int_equal(fixture_write(f, rows, 4), 0);
+    expect_verdict(f, 0, TASKLOG_KEPT);
+    expect_verdict(f, 1, TASKLOG_LATER);
+    expect_verdict(f, 2, TASKLOG_LATER);
+    expect_verdict(f, 3, TASKLOG_KEPT);
+}
+
 static void a_policy_refuses_its_row_only(void **state)
 {
     struct fixture *f = *state;
@@ -1038,6 +1058,7 @@ int main(void)
         TEST(settings_are_the_users_first),
         TEST(a_character_that_the_database_has_not_is_refused),
         TEST(what_a_trigger_raises_is_a_refusal_in_its_words),
+        TEST(a_connection_error_out_of_a_trigger_is_its_rows_only),
         TEST(a_policy_refuses_its_row_only),
         TEST(what_can_be_written_is_not_only_a_table),
         TEST(each_type_takes_what_it_can),

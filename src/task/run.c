@@ -174,7 +174,11 @@ int run_first_error(struct tasklog_result *run, const char *text, size_t bytes)
 
 int64_t run_duration_us(const struct tasklog_result *run, int64_t end_us)
 {
-    return end_us > run->start_us ? end_us - run->start_us : 0;
+    int64_t duration_us;
+
+    if (end_us <= run->start_us || __builtin_sub_overflow(end_us, run->start_us, &duration_us))
+        return 0;
+    return duration_us;
 }
 
 /* COMPLETED -> Completed. */

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
+
 static const char SUFFIX[] = ".letter";
 enum { NAME_TRIES_MAX = 1000 };
 
@@ -111,20 +113,6 @@ int tasklog_letterbox_count(const char *spool, struct tasklog_letterbox_sum *ret
     return 0;
 }
 
-static int write_all(int fd, const char *data, size_t bytes, bool sync)
-{
-    while (bytes > 0) {
-        ssize_t n = write(fd, data, bytes);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0) {
-            data += n;
-            bytes -= (size_t)n;
-        }
-    }
-    return sync && fsync(fd) < 0 ? -errno : 0;
-}
-
 /* Gives the finished file a name that is not taken; names are never used twice. */
 static int name_letter(int box, const char *temporary, int64_t time_us, bool sync)
 {
@@ -153,7 +141,9 @@ int tasklog_letterbox_put(const char *spool, int64_t time_us, const void *data, 
     if (fd < 0) {
         r = -errno;
     } else {
-        r = write_all(fd, data, bytes, sync);
+        r = file_write_all(fd, data, bytes);
+        if (r == 0 && sync && fsync(fd) < 0)
+            r = -errno;
         close(fd);
     }
     if (r == 0)

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "segment.h"
 
 #define DAMAGED_FOLDER "damaged"
@@ -215,20 +216,6 @@ void tasklog_spool_close(struct tasklog_spool *spool)
 
 /* ---- replay ---- */
 
-static int write_all(int fd, const char *data, size_t bytes)
-{
-    while (bytes > 0) {
-        ssize_t n = write(fd, data, bytes);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0) {
-            data += n;
-            bytes -= (size_t)n;
-        }
-    }
-    return 0;
-}
-
 /* Keeps a copy of what could not be read. What matters is that the start goes on: a failure here only
  * means that there is no copy. */
 static void put_aside(struct tasklog_spool *spool, uint64_t number, size_t offset, const char *data,
@@ -241,7 +228,7 @@ static void put_aside(struct tasklog_spool *spool, uint64_t number, size_t offse
     int fd = openat(spool->folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return;
-    (void)write_all(fd, data, bytes);
+    (void)!file_write_all(fd, data, bytes);
     close(fd);
 }
 

@@ -77,10 +77,23 @@ int tasklog_collector_start(struct tasklog_collector *collector, char *error)
  * Takes lines, in order. From any thread: one caller's lines stay in their order. Not after the stop.
  *
  * Returns how many were taken. Less than `count` means that memory is used up by results that the
- * database has not taken yet: call again with the rest after a while.
+ * database has not taken yet, or that lines with a cursor found the spool full: call again with the rest
+ * after a while.
  */
 size_t tasklog_collector_accept(struct tasklog_collector *collector,
                                 const struct tasklog_line *lines, size_t count)
+    __attribute__((warn_unused_result));
+
+/*
+ * For a front whose source can be read again from a cursor, which each of its lines carries. After the
+ * start: where to go on, as it stood with the last line that is in the spool; 0 bytes if that knows of
+ * none. `buffer` holds TASKLOG_CURSOR_BYTES_MAX.
+ */
+size_t tasklog_collector_cursor(struct tasklog_collector *collector, char *buffer);
+
+/* The source was read up to here, and nothing but the lines given so far was of any matter. 0, or negative
+ * errno: that is not in the spool then. */
+int tasklog_collector_pass(struct tasklog_collector *collector, const char *cursor, size_t bytes)
     __attribute__((warn_unused_result));
 
 /* Counts a message that is no task's line; says so now and then. `tag` is shown with what is wrong. */

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { TASKLOG_CURSOR_BYTES_MAX = 1000 };
+
 struct tasklog_line {
     const char *kind; /* valid: see tag.h */
     size_t kind_bytes;
@@ -21,9 +23,11 @@ struct tasklog_line {
     const char *formatted; /* the line as a template of the user's made it, or NULL: then it is
                               `[YYYY-MM-DD HH:MM:SS] text` in local time */
     size_t formatted_bytes;
-    int64_t time_us;   /* when it was logged, microseconds since 1970 UTC */
-    int severity;      /* syslog's: 0 emergency … 7 debug */
-    uint64_t position; /* where it lies in the spool; greater for each line, 0 = there is none */
+    int64_t time_us;     /* when it was logged, microseconds since 1970 UTC */
+    int severity;        /* syslog's: 0 emergency … 7 debug */
+    const char *cursor;  /* where the front's source stands when it has given this line; opaque */
+    size_t cursor_bytes; /* at most TASKLOG_CURSOR_BYTES_MAX; 0 = the source cannot be read again */
+    uint64_t position;   /* where it lies in the spool; greater for each line, 0 = there is none */
 };
 
 #endif

@@ -156,12 +156,15 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
     if (tight && must_wait(collector))
         return false;
     line.position = collector_spool_reserve(collector, &line, now.mono_ms);
+    if (line.position == 0 && line.cursor_bytes > 0 && collector->spool)
+        return false; /* its source keeps it */
     int r = tasklog_table_accept(collector->table, &line, now, tight, &collector->queue);
     if (r < 0)
         return false;
     if (r > 0 && line.position != 0) {
         entry_write_line(collector->spool, &line, now, tight,
                          tasklog_table_last_run(collector->table));
+        collector_spool_at(collector, line.cursor, line.cursor_bytes, line.position);
         collector_spool_forward(collector);
     } else if (r > 0 && collector->spool)
         collector->unspooled++;
@@ -187,6 +190,32 @@ size_t tasklog_collector_accept(struct tasklog_collector *collector,
     if (tell)
         collector_spool_say(collector);
     return taken;
+}
+
+size_t tasklog_collector_cursor(struct tasklog_collector *collector, char *buffer)
+{
+    pthread_mutex_lock(&collector->lock);
+    size_t bytes = collector->cursor_bytes;
+    memcpy(buffer, collector->cursor, bytes);
+    pthread_mutex_unlock(&collector->lock);
+    return bytes;
+}
+
+int tasklog_collector_pass(struct tasklog_collector *collector, const char *cursor, size_t bytes)
+{
+    tasklog_position position;
+
+    if (!collector->spool)
+        return -ENOTSUP;
+    pthread_mutex_lock(&collector->lock);
+    int r = entry_write_cursor(collector->spool, cursor, bytes, &position);
+    if (r == 0) {
+        collector_spool_at(collector, cursor, bytes, position);
+        collector_spool_release(collector);
+    }
+    collector_spool_sync(collector);
+    pthread_mutex_unlock(&collector->lock);
+    return r;
 }
 
 void tasklog_collector_reject(struct tasklog_collector *collector, const char *tag,

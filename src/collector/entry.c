@@ -67,7 +67,7 @@ static size_t formatted_bytes(const struct tasklog_line *line)
 size_t entry_line_bytes(const struct tasklog_line *line)
 {
     return sizeof(struct line_head) + line->kind_bytes + line->id_bytes + line->host_bytes +
-           line->text_bytes + formatted_bytes(line);
+           line->text_bytes + formatted_bytes(line) + line->cursor_bytes;
 }
 
 void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *line,
@@ -87,9 +87,13 @@ void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *li
         .tight = tight,
     };
     const struct tasklog_spool_piece pieces[] = {
-        {&head, sizeof(head)},          {line->kind, line->kind_bytes},
-        {line->id, line->id_bytes},     {line->host, line->host_bytes},
-        {line->text, line->text_bytes}, {line->formatted, formatted_bytes(line)},
+        {&head, sizeof(head)},
+        {line->kind, line->kind_bytes},
+        {line->id, line->id_bytes},
+        {line->host, line->host_bytes},
+        {line->text, line->text_bytes},
+        {line->formatted, formatted_bytes(line)},
+        {line->cursor, line->cursor_bytes},
     };
 
     tasklog_spool_write(spool, ENTRY_LINE, pieces, sizeof(pieces) / sizeof(pieces[0]));
@@ -159,6 +163,12 @@ int entry_write_task(struct tasklog_spool *spool, const char *data, size_t bytes
                      tasklog_position *ret_position)
 {
     return write_bytes(spool, ENTRY_TASK, data, bytes, ret_position);
+}
+
+int entry_write_cursor(struct tasklog_spool *spool, const char *cursor, size_t bytes,
+                       tasklog_position *ret_position)
+{
+    return write_bytes(spool, ENTRY_CURSOR, cursor, bytes, ret_position);
 }
 
 static int write_now(struct tasklog_spool *spool, enum entry_type type, struct tasklog_now now)
@@ -240,7 +250,9 @@ static bool read_line(const char *at, size_t left, struct entry *entry)
         if (!take(&at, &left, line->formatted_bytes, &line->formatted))
             return false;
     }
-    return left == 0 && names_are_valid(line);
+    line->cursor = at;
+    line->cursor_bytes = left;
+    return left <= TASKLOG_CURSOR_BYTES_MAX && names_are_valid(line);
 }
 
 static bool read_close(const char *at, size_t left, struct entry *entry)
@@ -322,6 +334,10 @@ bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret
         return read_start(data, bytes, ret_entry);
     case ENTRY_TEXT:
         return true;
+    case ENTRY_CURSOR:
+        if (bytes > TASKLOG_CURSOR_BYTES_MAX)
+            return false;
+        /* fall through */
     case ENTRY_TASK:
         ret_entry->data = data;
         ret_entry->bytes = bytes;

@@ -3,12 +3,13 @@
  * What the collector keeps in its spool: the lines it took and what it decided about them, so that the
  * same lines through an empty table lead to the same tasks and results again.
  *
- *     LINE    a line that was taken, with the time at which it was
+ *     LINE    a line that was taken, with the time at which it was and the cursor of its source behind it
  *     CLOSE   a task was closed by the clock
  *     DONE    a result needs no more care: the database has it, or it lies with the dead letters
  *     TEXT    part of a log that was moved out of memory; a replay does not need it
  *     TASK    a running task as it is, moved here from older entries that can go then
  *     RULES   by what rules the lines behind it were taken; in each segment before its first line
+ *     CURSOR  how far the source was read: what came behind the last line's cursor was of no matter
  *     TIME    nothing but the time: the collector was stopped
  *     START   the collector was started: the monotonic clock may have begun anew
  *
@@ -36,7 +37,8 @@ enum entry_type {
     ENTRY_TEXT = 5,
     ENTRY_TASK = 6,
     ENTRY_RULES = 7,
-    ENTRY_TIME = 8
+    ENTRY_TIME = 8,
+    ENTRY_CURSOR = 9
 };
 
 enum { ENTRY_MARKER_BYTES_MAX = 64 };
@@ -53,7 +55,7 @@ struct entry {
     int64_t end_chars;
     struct tasklog_rules rules; /* RULES: those that shape results; the marker is not set */
     char marker[ENTRY_MARKER_BYTES_MAX + 1];
-    const char *data; /* TASK: for tasklog_table_restore */
+    const char *data; /* TASK: for tasklog_table_restore; CURSOR: it */
     size_t bytes;
 };
 
@@ -77,6 +79,8 @@ int entry_write_start(struct tasklog_spool *spool, struct tasklog_now now)
     __attribute__((warn_unused_result));
 int entry_write_time(struct tasklog_spool *spool, struct tasklog_now now)
     __attribute__((warn_unused_result));
+int entry_write_cursor(struct tasklog_spool *spool, const char *cursor, size_t bytes,
+                       tasklog_position *ret_position) __attribute__((warn_unused_result));
 int entry_write_rules(struct tasklog_spool *spool, const struct tasklog_rules *rules)
     __attribute__((warn_unused_result));
 

@@ -157,7 +157,8 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
     case ENTRY_LINE:
         entry.line.position = position;
         replay->lines++;
-        if (collector->redelivery)
+        collector_spool_at(collector, entry.line.cursor, entry.line.cursor_bytes, position);
+        if (collector->redelivery && entry.line.cursor_bytes == 0)
             redelivery_remember(collector->redelivery, &entry.line);
         if (is_tail_of_done(replay, &entry, position)) {
             (void)shifted(replay, entry.now);
@@ -178,6 +179,9 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         tasklog_results_remove(&collector->queue, entry.run, entry.result, entry.end_chars);
         break;
     case ENTRY_TEXT:
+        break;
+    case ENTRY_CURSOR:
+        collector_spool_at(collector, entry.data, entry.bytes, position);
         break;
     case ENTRY_TIME:
         (void)shifted(replay, entry.now);
@@ -353,10 +357,20 @@ int collector_spool_open(struct tasklog_collector *collector, char *error)
     return 0;
 }
 
+void collector_spool_at(struct tasklog_collector *collector, const char *cursor, size_t bytes,
+                        tasklog_position position)
+{
+    if (bytes == 0)
+        return;
+    memcpy(collector->cursor, cursor, bytes);
+    collector->cursor_bytes = bytes;
+    collector->cursor_position = position;
+}
+
 bool collector_spool_has(struct tasklog_collector *collector, const struct tasklog_line *line,
                          int64_t now_ms)
 {
-    if (!collector->redelivery)
+    if (!collector->redelivery || line->cursor_bytes > 0) /* a cursor does not come again */
         return false;
     if (now_ms >= collector->redelivery_until_ms) {
         redelivery_free(collector->redelivery);
@@ -493,7 +507,11 @@ void collector_spool_release(struct tasklog_collector *collector)
     uint64_t oldest = tasklog_table_oldest(collector->table);
     uint64_t recent = collector->redelivery ? redelivery_oldest(collector->redelivery) : oldest;
     /* After one more kill, what may come again has to be known again. */
-    tasklog_spool_release(collector->spool, recent < oldest ? recent : oldest);
+    if (recent < oldest)
+        oldest = recent;
+    if (collector->cursor_position > 0 && collector->cursor_position < oldest)
+        oldest = collector->cursor_position;
+    tasklog_spool_release(collector->spool, oldest);
 }
 
 void collector_spool_sync(struct tasklog_collector *collector)

@@ -71,8 +71,11 @@ struct tasklog_collector {
     uint64_t letter_bytes;
     struct redelivery *redelivery; /* what may come a second time; NULL after a while */
     int64_t redelivery_until_ms;
-    uint64_t redelivered; /* lines that did, and were dropped */
-    uint64_t unspooled;   /* lines and decisions that the spool had no room for */
+    uint64_t redelivered;                  /* lines that did, and were dropped */
+    uint64_t unspooled;                    /* lines and decisions that the spool had no room for */
+    char cursor[TASKLOG_CURSOR_BYTES_MAX]; /* of the front's source, as the spool has it */
+    size_t cursor_bytes;
+    tasklog_position cursor_position; /* where in the spool it lies; 0 = there is none */
 };
 
 /* ---- keep.c: the collector's use of its spool. The lock is held in all but the first and last. ---- */
@@ -88,6 +91,10 @@ bool collector_spool_has(struct tasklog_collector *collector, const struct taskl
 /* Makes room for a line; its position, or 0 if there is no spool or no room. */
 tasklog_position collector_spool_reserve(struct tasklog_collector *collector,
                                          const struct tasklog_line *line, int64_t now_ms);
+
+/* The spool has this cursor, at a position, and needs to keep it. */
+void collector_spool_at(struct tasklog_collector *collector, const char *cursor, size_t bytes,
+                        tasklog_position position);
 
 /* A task was closed by the clock; a result needs no more care. */
 void collector_spool_closed(struct tasklog_collector *collector,

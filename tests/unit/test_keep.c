@@ -490,6 +490,125 @@ static void an_id_that_was_new_again_is_new_after_a_stop(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* A line of a source that can be read again; whether it was taken. */
+static bool give_from(const char *cursor, const char *tag, const char *text)
+{
+    struct tasklog_line line = collecting_line(tag, text);
+
+    line.cursor = cursor;
+    line.cursor_bytes = strlen(cursor);
+    return tasklog_collector_accept(collecting_collector(collecting), &line, 1) == 1;
+}
+
+static void assert_cursor(const char *expected)
+{
+    char cursor[TASKLOG_CURSOR_BYTES_MAX];
+    size_t bytes = tasklog_collector_cursor(collecting_collector(collecting), cursor);
+
+    assert_int_equal(bytes, strlen(expected));
+    assert_memory_equal(cursor, expected, bytes);
+}
+
+static void life_with_a_cursor(void)
+{
+    begin("level=info", NULL, NULL);
+    assert_cursor("");
+    assert_true(give_from("s=1;i=1", "job[1]", "first"));
+    assert_true(give_from("s=1;i=2", "job[1]", "second"));
+    assert_cursor("s=1;i=2");
+}
+
+static void life_that_passes_on(void)
+{
+    begin(NULL, NULL, NULL);
+    assert_cursor("s=1;i=2");
+    assert_int_equal(tasklog_collector_pass(collecting_collector(collecting), "s=1;i=999", 9), 0);
+}
+
+static void a_source_goes_on_where_the_spool_has_it(void **state)
+{
+    (void)state;
+    live_and_die(life_with_a_cursor);
+    live_and_die(life_that_passes_on);
+    begin(NULL, NULL, NULL);
+    assert_cursor("s=1;i=999");
+    assert_int_equal(collecting_counters(collecting).open_tasks, 1);
+}
+
+static void life_that_reads_equal_lines(void)
+{
+    begin(NULL, NULL, NULL);
+    assert_true(give_from("i=1", "job[1]", "the same"));
+}
+
+/* Of a source with cursors nothing comes twice: what looks like it is another line. */
+static void equal_lines_with_cursors_are_two(void **state)
+{
+    (void)state;
+    live_and_die(life_that_reads_equal_lines);
+    begin(NULL, NULL, NULL);
+    assert_true(give_from("i=2", "job[1]", "the same"));
+    assert_true(give_from("i=3", "job[1]", "@task end"));
+    WAIT(fake_store_kept_count() == 1);
+    assert_int_equal(collecting_counters(collecting).redelivered, 0);
+}
+
+static void life_with_a_cursor_long_ago(void)
+{
+    begin("lateWindow=0", NULL, NULL);
+    assert_true(give_from("i=1", "old[1]", "@task end"));
+    for (int i = 0; i < 2000; i++) { /* 40 MB */
+        GIVE("job[1]", big_text);
+        if (i % 50 == 49)
+            GIVE("job[1]", "@task end");
+    }
+    WAIT(collecting_counters(collecting).rows_stored == 41);
+    assert_true(collecting_counters(collecting).spool_bytes > UINT64_C(2) * (16 << 20));
+}
+
+static void life_that_passes_it(void)
+{
+    life_with_a_cursor_long_ago();
+    assert_int_equal(tasklog_collector_pass(collecting_collector(collecting), "i=2", 3), 0);
+    WAIT(collecting_counters(collecting).spool_bytes <= UINT64_C(2) * (16 << 20));
+}
+
+static void a_cursor_outlives_its_segment(void **state)
+{
+    (void)state;
+    memset(big_text, 'x', sizeof(big_text) - 1);
+    live_and_die(life_with_a_cursor_long_ago);
+    begin(NULL, NULL, NULL);
+    assert_cursor("i=1");
+    end();
+}
+
+static void a_cursor_that_was_passed_goes_with_its_segment(void **state)
+{
+    (void)state;
+    memset(big_text, 'x', sizeof(big_text) - 1);
+    live_and_die(life_that_passes_it);
+    begin(NULL, NULL, NULL);
+    assert_cursor("i=2");
+}
+
+/* What is not in the spool is left where it can be read again. */
+static void a_line_with_a_cursor_waits_for_the_spool(void **state)
+{
+    (void)state;
+    memset(big_text, 'x', sizeof(big_text) - 1);
+    begin(NULL, NULL, NULL);
+    no_space = ENOSPC;
+    bool taken = true;
+    for (int i = 0; i < 1000 && taken; i++) /* 20 MB: another segment */
+        taken = give_from("i=1", "job[1]", big_text);
+    assert_false(taken);
+    assert_int_equal(collecting_counters(collecting).unspooled, 0);
+    no_space = 0;
+    WAIT(give_from("i=2", "job[1]", "later"));
+    assert_cursor("i=2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +629,11 @@ int main(void)
         TEST(a_task_that_lives_long_does_not_hold_others_lines),
         TEST(other_parameters_change_nothing_that_was_taken),
         TEST(an_id_that_was_new_again_is_new_after_a_stop),
+        TEST(a_source_goes_on_where_the_spool_has_it),
+        TEST(equal_lines_with_cursors_are_two),
+        TEST(a_cursor_outlives_its_segment),
+        TEST(a_cursor_that_was_passed_goes_with_its_segment),
+        TEST(a_line_with_a_cursor_waits_for_the_spool),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

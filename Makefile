@@ -42,6 +42,8 @@ LIB_OBJ     := $(call objects,src/task/*.c src/spool/*.c src/store/*.c src/colle
 MODULE_OBJ  := $(call objects,src/rsyslog/*.c)
 COMMAND     := $(B)/tasklog
 COMMAND_OBJ := $(call objects,src/cli/*.c)
+JOURNALD    := $(B)/tasklog-journald
+JOURNALD_OBJ := $(call objects,src/journald/*.c)
 SUPPORT_OBJ := $(call objects,tests/support/*.c)
 UNIT        := $(call tests,unit)
 STORE       := $(call tests,store)
@@ -49,7 +51,7 @@ FUZZ        := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 # The unit tests of the code that has threads: those named after a file of the collector.
 THREADED    := $(filter $(B)/tests/unit/test_collector% $(patsubst src/collector/%.c,$(B)/tests/unit/test_%, \
                  $(wildcard src/collector/*.c)),$(UNIT))
-ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(COMMAND_OBJ) $(SUPPORT_OBJ) $(UNIT:=.o) $(STORE:=.o) $(FUZZ:%=$(B)/tests/fuzz/%.o)
+ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(COMMAND_OBJ) $(JOURNALD_OBJ) $(SUPPORT_OBJ) $(UNIT:=.o) $(STORE:=.o) $(FUZZ:%=$(B)/tests/fuzz/%.o)
 
 # Functions that a test puts its own in place of:  WRAP_test_table = -Wl,--wrap=malloc
 WRAP_MEMORY         = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
@@ -91,7 +93,7 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: $(LIB) $(MODULE) $(COMMAND) ## build the rsyslog module and the command (the default)
+all: $(LIB) $(MODULE) $(COMMAND) $(JOURNALD) ## build module, command and journal reader (the default)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -161,6 +163,7 @@ format: ## lay the code out anew
 install: all ## install below DESTDIR: the module to MODDIR, the rest to PREFIX
 	install -D -m 644 $(MODULE) $(DESTDIR)$(MODDIR)/omtasklog.so
 	install -D -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin/tasklog
+	install -D -m 755 $(JOURNALD) $(DESTDIR)$(PREFIX)/sbin/tasklog-journald
 	install -d $(DESTDIR)$(PREFIX)/share/tasklog $(DESTDIR)$(PREFIX)/share/doc/tasklog
 	cp -R conf/. $(DESTDIR)$(PREFIX)/share/tasklog/
 	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/tasklog/
@@ -183,11 +186,15 @@ $(MODULE): $(MODULE_OBJ) $(LIB) src/rsyslog/omtasklog.map
 
 $(COMMAND): $(COMMAND_OBJ) $(LIB)
 	@echo "  LINK $@"
-	$(Q)$(LINK) -o $@ $^ $(LIBS)
+	$(Q)$(LINK) -o $@ $^ $(LIBS) -linih
+
+$(JOURNALD): $(JOURNALD_OBJ) $(LIB)
+	@echo "  LINK $@"
+	$(Q)$(LINK) -o $@ $^ $(LIBS) -linih -lsystemd
 
 $(UNIT) $(STORE): %: %.o $(SUPPORT_OBJ) $(LIB)
 	@echo "  LINK $@"
-	$(Q)$(LINK) $(WRAP_$(@F)) -o $@ $^ -lcmocka $(LIBS)
+	$(Q)$(LINK) $(WRAP_$(@F)) -o $@ $(filter %.o %.a,$^) -lcmocka $(LIBS) -linih
 
 $(FUZZ:%=$(B)/%): $(B)/%: $(B)/tests/fuzz/%.o $(LIB)
 	@echo "  LINK $@"

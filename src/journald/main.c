@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tasklog-journald: the journal's door. Reads its file of targets, starts a feed for each, and tells systemd how
+ * it is until it is told to stop.
+ *
+ * Concurrency: this thread starts and stops the feeds and takes the signals; each feed has a thread of its own.
+ */
+#include "main.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <syslog.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "feed.h"
+#include "reader.h"
+
+#define CONFIGURATION "/etc/tasklog/journald.conf"
+#define STATE_FOLDER "/var/lib/tasklog-journald"
+
+enum { STATUS_MS = 2000, DEAD_MS = 30000, STATUS_BYTES = 1024 };
+enum { EXIT_USAGE = 2 };
+
+struct daemon {
+    struct tasklog_targets *targets;
+    struct feed *feeds[TASKLOG_TARGETS_MAX];
+    size_t count;
+    bool ready;
+    int64_t watchdog_ms; /* 0 = nobody watches */
+    char status[STATUS_BYTES];
+};
+
+/* Any thread may write to it; systemd wants to be told something. */
+static int wake_fd = -1;
+
+static struct tasklog_now now(void *context)
+{
+    struct timespec mono, wall;
+
+    (void)context;
+    clock_gettime(CLOCK_MONOTONIC, &mono);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return (struct tasklog_now){
+        .mono_ms = (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000,
+        .wall_us = (int64_t)wall.tv_sec * 1000000 + wall.tv_nsec / 1000,
+    };
+}
+
+static const struct tasklog_hooks hooks = {.clock = {.now = now}};
+
+void main_say(const char *target, int severity, const char *text)
+{
+    /* systemd takes the severity off again. */
+    if (getenv("JOURNAL_STREAM"))
+        fprintf(stderr, "<%d>", severity);
+    fprintf(stderr, "%s%s%s\n", target ? target : "", target ? ": " : "", text);
+}
+
+void main_wake(void)
+{
+    uint64_t one = 1;
+
+    (void)!write(wake_fd, &one, sizeof(one));
+}
+
+/* ---- systemd ---- */
+
+static bool all_alive(const struct daemon *daemon)
+{
+    int64_t now_ms = now(NULL).mono_ms;
+
+    for (size_t i = 0; i < daemon->count; i++)
+        if (now_ms > feed_alive_ms(daemon->feeds[i]) + DEAD_MS)
+            return false;
+    return true;
+}
+
+static bool all_begun(const struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->count; i++)
+        if (!feed_has_begun(daemon->feeds[i]))
+            return false;
+    return true;
+}
+
+static void print_status(const struct daemon *daemon, char status[STATUS_BYTES])
+{
+    struct tasklog_counters sum = {0};
+
+    for (size_t i = 0; i < daemon->count; i++) {
+        struct tasklog_counters counters;
+        feed_count(daemon->feeds[i], &counters);
+        sum.open_tasks += counters.open_tasks;
+        sum.waiting_rows += counters.waiting_rows;
+        sum.rows_stored += counters.rows_stored;
+        sum.lines += counters.lines + counters.altered + counters.late;
+        sum.letters += counters.letters;
+    }
+    snprintf(status, STATUS_BYTES,
+             "%zu target%s: %llu task%s open, %llu result%s waiting, %llu stored, %llu lines, "
+             "%llu dead letters",
+             daemon->count, daemon->count == 1 ? "" : "s", (unsigned long long)sum.open_tasks,
+             sum.open_tasks == 1 ? "" : "s", (unsigned long long)sum.waiting_rows,
+             sum.waiting_rows == 1 ? "" : "s", (unsigned long long)sum.rows_stored,
+             (unsigned long long)sum.lines, (unsigned long long)sum.letters);
+}
+
+static void tell_systemd(struct daemon *daemon)
+{
+    char status[STATUS_BYTES];
+
+    if (!daemon->ready && all_begun(daemon)) {
+        daemon->ready = true;
+        sd_notify(0, "READY=1");
+    }
+    if (daemon->watchdog_ms > 0 && all_alive(daemon))
+        sd_notify(0, "WATCHDOG=1");
+    print_status(daemon, status);
+    if (strcmp(status, daemon->status) != 0) {
+        strcpy(daemon->status, status);
+        sd_notifyf(0, "STATUS=%s", status);
+    }
+}
+
+/* ---- life ---- */
+
+static int start_all(struct daemon *daemon)
+{
+    struct tasklog_targets *targets = daemon->targets;
+    char error[TASKLOG_ERROR_BYTES];
+    int r = 0;
+
+    for (; daemon->count < targets->count && r == 0; daemon->count += r == 0) {
+        struct tasklog_named_target *target = &targets->targets[daemon->count];
+        r = feed_new(target, &targets->journal, &hooks, error, &daemon->feeds[daemon->count]);
+        if (r < 0)
+            main_say(target->name, LOG_ERR, error);
+    }
+    for (size_t i = 0; i < daemon->count && r == 0; i++) {
+        r = feed_start(daemon->feeds[i], error);
+        if (r < 0)
+            main_say(feed_name(daemon->feeds[i]), LOG_ERR, error);
+    }
+    return r;
+}
+
+static void stop_all(struct daemon *daemon)
+{
+    sd_notify(0, "STOPPING=1");
+    for (size_t i = 0; i < daemon->count; i++)
+        feed_stop(daemon->feeds[i]);
+    for (size_t i = 0; i < daemon->count; i++)
+        feed_free(daemon->feeds[i]);
+}
+
+/* Until a signal says that it is enough. */
+static void wait_for_end(struct daemon *daemon, int signal_fd)
+{
+    struct pollfd polled[] = {{.fd = signal_fd, .events = POLLIN},
+                              {.fd = wake_fd, .events = POLLIN}};
+    int64_t step_ms = STATUS_MS;
+
+    if (daemon->watchdog_ms > 0 && daemon->watchdog_ms / 2 < step_ms)
+        step_ms = daemon->watchdog_ms / 2;
+    for (;;) {
+        uint64_t woken;
+        tell_systemd(daemon);
+        if (poll(polled, 2, (int)step_ms) < 0 && errno != EINTR)
+            return;
+        if (polled[0].revents)
+            return;
+        if (polled[1].revents)
+            (void)!read(wake_fd, &woken, sizeof(woken));
+    }
+}
+
+static int serve(const char *path, const char *state_folder)
+{
+    struct daemon daemon = {0};
+    char error[TASKLOG_ERROR_BYTES];
+    uint64_t watchdog_us = 0;
+    sigset_t signals;
+    int signal_fd = -1;
+    int r = tasklog_targets_read(path, state_folder, error, &daemon.targets);
+
+    if (r < 0) {
+        main_say(NULL, LOG_ERR, error);
+        return EXIT_FAILURE;
+    }
+    /* Before any thread is started, so that all have them blocked. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (signal_fd < 0 || wake_fd < 0) {
+        main_say(NULL, LOG_ERR, strerror(errno));
+        r = -errno;
+    }
+    if (sd_watchdog_enabled(0, &watchdog_us) > 0)
+        daemon.watchdog_ms = (int64_t)(watchdog_us / 1000);
+    if (r == 0)
+        r = start_all(&daemon);
+    if (r == 0)
+        wait_for_end(&daemon, signal_fd);
+    stop_all(&daemon);
+    tasklog_targets_free(daemon.targets);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* ---- arguments ---- */
+
+static int compare_kinds(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int read_journal(int count, char **arguments)
+{
+    struct reader_options options = {.out = STDOUT_FILENO};
+
+    if (count < 7) {
+        fputs("tasklog-journald: " MAIN_READER " is for its own use\n", stderr);
+        return EXIT_USAGE;
+    }
+    /* It goes with the process that started it. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGPIPE, SIG_IGN);
+    options.journal.namespace_name = arguments[2][0] ? arguments[2] : NULL;
+    options.journal.directory = arguments[3][0] ? arguments[3] : NULL;
+    options.journal.since = strcmp(arguments[4], "all") == 0    ? TASKLOG_SINCE_ALL
+                            : strcmp(arguments[4], "boot") == 0 ? TASKLOG_SINCE_BOOT
+                                                                : TASKLOG_SINCE_NOW;
+    options.position = arguments[5];
+    options.kinds = arguments + 6;
+    options.kind_count = (size_t)count - 6;
+    qsort(arguments + 6, options.kind_count, sizeof(*arguments), compare_kinds);
+    return reader_run(&options);
+}
+
+static const char usage[] = "usage: tasklog-journald [-c FILE]\n"
+                            "\n"
+                            "Gathers the log lines of tasks from the systemd journal and writes "
+                            "each task's log into a database row.\n"
+                            "\n"
+                            "  -c, --config FILE  the targets (default " CONFIGURATION ")\n"
+                            "  -h, --help         print this\n"
+                            "\n"
+                            "Spools lie below $STATE_DIRECTORY (default " STATE_FOLDER ").\n";
+
+int main(int count, char **arguments)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    const char *path = CONFIGURATION, *state_folder = getenv("STATE_DIRECTORY");
+    int option;
+
+    if (count > 1 && strcmp(arguments[1], MAIN_READER) == 0)
+        return read_journal(count, arguments);
+    while ((option = getopt_long(count, arguments, "c:h", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < count) {
+        fprintf(stderr, "tasklog-journald: unexpected argument \"%s\"\n%s", arguments[optind],
+                usage);
+        return EXIT_USAGE;
+    }
+    return serve(path, state_folder && *state_folder ? state_folder : STATE_FOLDER);
+}

@@ -164,11 +164,6 @@ static void take_other(struct feed *feed, const struct frame *frame)
         return;
     memcpy(feed->passed, position->data, position->bytes);
     feed->passed_bytes = position->bytes;
-    if (!atomic_load(&feed->begun)) {
-        pass(feed);
-        atomic_store(&feed->begun, true);
-        main_wake();
-    }
 }
 
 /* Takes the frames that are whole. False if it is time to go, or they make no sense. */
@@ -198,6 +193,11 @@ static bool take_frames(struct feed *feed)
     }
     if (goes_on)
         goes_on = give_lines(feed); /* their texts are in the buffer */
+    if (goes_on && done > 0 && !atomic_load(&feed->begun)) {
+        pass(feed); /* where it began is known from now on */
+        atomic_store(&feed->begun, true);
+        main_wake();
+    }
     memmove(feed->buffer, feed->buffer + done, feed->used - done);
     feed->used -= done;
     if (goes_on && need > feed->size) {

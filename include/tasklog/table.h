@@ -111,14 +111,14 @@ int tasklog_table_restore(struct tasklog_table *table, const char *data, size_t 
 uint64_t tasklog_table_oldest(const struct tasklog_table *table);
 
 /*
- * Does what is due: closes idle and overlong tasks, flushes late lines, forgets ended tasks, and, if
- * `live` is true, shows running ones. What fails for want of memory is due again at the next call.
+ * Does what is due, but for showing running tasks: closes idle and overlong ones, flushes late lines,
+ * forgets ended tasks. What fails for want of memory is due again at the next call.
  */
-void tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now, bool live,
+void tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now,
                         struct tasklog_results *results);
 
 /* Shows the one running task that has waited longest, if its live interval is over. Returns whether it
- * did: whoever has little room for results asks for one at a time, beside a tick without them. */
+ * did: whoever has little room for results asks for one at a time. */
 bool tasklog_table_show(struct tasklog_table *table, struct tasklog_now now,
                         struct tasklog_results *results);
 

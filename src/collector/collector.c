@@ -113,7 +113,7 @@ static int64_t tick(struct tasklog_collector *collector)
     struct tasklog_now now = collector_now(collector);
     struct tasklog_results results = {0};
 
-    tasklog_table_tick(collector->table, now, false, &results);
+    tasklog_table_tick(collector->table, now, &results);
     keep_closed(collector, &results, now);
     tasklog_results_append(&collector->queue, &results);
     collector_spool_release(collector);

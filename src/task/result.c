@@ -3,7 +3,6 @@
 #include "tasklog/result.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "run.h"
@@ -18,31 +17,39 @@ static const char *end_reason(enum run_end end)
     return names[end];
 }
 
+static int64_t end_chars_of(const struct tasklog_result *result)
+{
+    return result->end == RUN_OPEN ? 0 : result->ended->end_chars;
+}
+
 void tasklog_result_view(const struct tasklog_result *result, struct tasklog_report *ret_report)
 {
+    const struct run_ended *ended = result->end == RUN_OPEN ? NULL : result->ended;
+    const struct run_extra extra = run_extra_of(result);
+
     *ret_report = (struct tasklog_report){
-        .type = result->type,
+        .type = (enum tasklog_result_type)result->type,
         .task_id = run_id(result),
         .kind = run_kind(result),
         .host = run_host(result),
-        .status = result->status,
-        .summary = result->summary ? result->summary : "",
-        .first_error = result->first_error ? result->first_error : "",
-        .end_reason = end_reason(result->end),
+        .status = run_status(result),
+        .summary = run_summary(result),
+        .first_error = extra.first_error ? extra.first_error : "",
+        .end_reason = end_reason((enum run_end)result->end),
         .complete = result->end == RUN_MARKER && !result->missing,
         .start_us = result->start_us,
-        .end_us = result->end_us,
-        .duration_us = result->duration_us,
-        .processed = result->processed,
-        .failed = result->failed,
-        .total = result->total,
+        .end_us = ended ? ended->end_us : TASKLOG_ABSENT,
+        .duration_us = run_duration_us(result),
+        .processed = extra.processed,
+        .failed = extra.failed,
+        .total = extra.total,
         .lines = result->lines,
         .bytes = result->bytes,
-        .warnings = result->warnings,
-        .errors = result->errors,
-        .append_at = result->append_at,
+        .warnings = extra.warnings,
+        .errors = extra.errors,
+        .append_at = ended ? ended->append_at : -1,
         .run = result->run,
-        .end_chars = result->end_chars,
+        .end_chars = end_chars_of(result),
     };
 }
 
@@ -60,39 +67,23 @@ int tasklog_result_log_copy(const struct tasklog_result *result, const struct ta
 size_t tasklog_result_counters(const struct tasklog_result *result, char *buffer,
                                size_t buffer_bytes)
 {
+    const struct run_extra extra = run_extra_of(result);
     size_t used = 0;
 
     /* Names need no escaping: the parser takes letters, digits, and _ . - only. */
-    for (size_t i = 0; i <= result->counter_count; i++) {
+    for (size_t i = 0; i <= extra.counter_count; i++) {
         char *at = used < buffer_bytes ? buffer + used : NULL;
         size_t room = used < buffer_bytes ? buffer_bytes - used : 0;
-        bool last = i == result->counter_count;
+        bool last = i == extra.counter_count;
         int bytes;
         if (last)
             bytes = snprintf(at, room, i == 0 ? "{}" : "}");
         else
             bytes = snprintf(at, room, "%s\"%s\": %lld", i == 0 ? "{" : ", ",
-                             result->counters[i].name, (long long)result->counters[i].value);
+                             extra.counters[i].name, (long long)extra.counters[i].value);
         used += (size_t)bytes;
     }
     return used;
-}
-
-static size_t string_memory(const char *text)
-{
-    return text ? strlen(text) + 1 : 0;
-}
-
-size_t tasklog_result_memory(const struct tasklog_result *result)
-{
-    size_t bytes = sizeof(*result) + result->log.memory_bytes;
-
-    bytes += string_memory(run_kind(result)) + string_memory(run_id(result)) +
-             string_memory(run_host(result));
-    bytes += string_memory(result->first_error) + string_memory(result->summary);
-    for (size_t i = 0; i < result->counter_count; i++)
-        bytes += sizeof(result->counters[i]) + string_memory(result->counters[i].name);
-    return bytes;
 }
 
 void tasklog_result_unpin(struct tasklog_result *result)
@@ -103,20 +94,6 @@ void tasklog_result_unpin(struct tasklog_result *result)
 void tasklog_result_drop_log(struct tasklog_result *result)
 {
     logbuf_done(&result->log);
-}
-
-void tasklog_result_free(struct tasklog_result *result)
-{
-    if (!result)
-        return;
-    run_unpin(&result->pin);
-    logbuf_done(&result->log);
-    free(result->first_error);
-    free(result->summary);
-    for (size_t i = 0; i < result->counter_count; i++)
-        free(result->counters[i].name);
-    free(result->counters);
-    free(result);
 }
 
 void tasklog_results_push(struct tasklog_results *results, struct tasklog_result *result)
@@ -196,7 +173,7 @@ void tasklog_results_remove(struct tasklog_results *results, uint64_t run,
 
     while (*at) {
         struct tasklog_result *result = *at;
-        if (result->run != run || result->type != type || result->end_chars > end_chars) {
+        if (result->run != run || result->type != type || end_chars_of(result) > end_chars) {
             last = result;
             at = &result->next;
             continue;
@@ -224,8 +201,7 @@ size_t tasklog_results_spill(struct tasklog_results *results, const struct taskl
     while (freed < want_bytes && results->unspilled) {
         struct tasklog_result *result = results->unspilled;
         size_t bytes = logbuf_spill(&result->log, spill, want_bytes - freed);
-        if (bytes == 0 &&
-            result->log.spilled_bytes < result->log.head_bytes + result->log.tail_bytes)
+        if (bytes == 0 && !logbuf_is_spilled(&result->log))
             break; /* it could not be written */
         freed += bytes;
         results->memory_bytes -= bytes;

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The body of a result: one run of a task, as it gathers. The task table owns and fills it while
- * the task is open and gives it away, as a result, when the task has ended.
+ * The body of a result: one run of a task, as it gathers. The task table fills it while the task is open
+ * and gives it away, as a result, when the task has ended.
+ *
+ * There may be a million open runs, most of which do nothing but log: what only some need, or only those
+ * that have ended, is made when it is needed.
  */
 #ifndef TASKLOG_SRC_RUN_H
 #define TASKLOG_SRC_RUN_H
@@ -17,7 +20,10 @@
 
 enum run_end { RUN_OPEN, RUN_MARKER, RUN_IDLE, RUN_MAX_RUNTIME, RUN_RESTARTED };
 
-enum { FIRST_ERROR_BYTES_MAX = 255 };
+enum {
+    FIRST_ERROR_BYTES_MAX = 255,
+    RUN_SUMMARY_BYTES_MAX = CONTROL_COUNTERS_MAX * (CONTROL_NAME_BYTES_MAX + 32) + 512
+};
 
 struct run_counter {
     char *name;
@@ -31,49 +37,66 @@ struct run_pin {
     uint64_t position;
 };
 
-struct tasklog_result {
-    struct run_pin pin;
-    struct tasklog_result *next; /* in a list of results */
-    enum tasklog_result_type type;
-    enum run_end end;
-    bool missing; /* a line of it is not in the log */
-    char status[CONTROL_STATUS_BYTES_MAX + 1];
-    int64_t start_us;
-    int64_t end_us;      /* TASKLOG_ABSENT while it runs */
-    int64_t duration_us; /* as of the end, or of the moment it was shown */
-    int64_t processed;
+/* Made when something is reported, and for the first warning or error. */
+struct run_extra {
+    int64_t processed; /* TASKLOG_ABSENT if not reported; likewise: */
     int64_t failed;
     int64_t total;
-    int64_t lines;
-    int64_t bytes;
     int64_t warnings;
     int64_t errors;
-    int64_t append_at;
-    int64_t end_chars;
-    uint64_t run;      /* names it in the spool: where the line that started it lies */
     char *first_error; /* or NULL */
-    char *summary;     /* or NULL */
     struct run_counter *counters;
     size_t counter_count;
+};
+
+/* Made at the end. */
+struct run_ended {
+    int64_t end_us;
+    int64_t append_at; /* of a late result; otherwise -1 */
+    int64_t
+        end_chars; /* how long the log is in the database, with this result (a task's: with its last) */
+    char text[]; /* status NUL summary NUL */
+};
+
+struct tasklog_result {
+    struct run_pin pin;
+    struct tasklog_result *next; /* in a list of results; a task's: in a chain of the index */
+    uint64_t run;                /* names it in the spool: where the line that started it lies */
+    int64_t start_us;
+    int64_t lines;
+    int64_t bytes;
+    struct run_extra *extra; /* or NULL */
+    union {
+        struct run_ended *ended; /* if `end` says so */
+        int64_t shown_us;        /* of an open run that is shown: when */
+    };
     struct logbuf log;
-    uint16_t kind_bytes;
-    uint16_t id_bytes;
-    char names[]; /* kind NUL id NUL host NUL */
+    uint8_t type; /* enum tasklog_result_type */
+    uint8_t end;  /* enum run_end */
+    bool missing; /* a line of it is not in the log */
+    uint8_t kind_bytes;
+    uint8_t id_bytes;
+    uint8_t names_at; /* where its names are, counted from here: kind NUL id NUL host NUL */
 };
 
 static inline const char *run_kind(const struct tasklog_result *run)
 {
-    return run->names;
+    return (const char *)run + run->names_at;
 }
 
 static inline const char *run_id(const struct tasklog_result *run)
 {
-    return run->names + run->kind_bytes + 1;
+    return run_kind(run) + run->kind_bytes + 1;
 }
 
 static inline const char *run_host(const struct tasklog_result *run)
 {
     return run_id(run) + run->id_bytes + 1;
+}
+
+static inline const char *run_status(const struct tasklog_result *run)
+{
+    return run->end == RUN_OPEN ? "RUNNING" : run->ended->text;
 }
 
 static inline void run_pin_before(struct run_pin *at, struct run_pin *pin)
@@ -101,26 +124,45 @@ static inline void run_pin_beside(struct tasklog_result *run, struct tasklog_res
         run_pin_before(&run->pin, &other->pin);
 }
 
-/* A run that starts with this line (which is not yet taken), or NULL for want of memory. */
-struct tasklog_result *run_new(const struct tasklog_line *line);
+/* A run that starts with this line (which is not yet taken), as the first member of a struct of so many
+ * bytes, all else of which is zero; or NULL for want of memory. The run's names lie behind that struct, and
+ * tasklog_result_free frees all of it. */
+struct tasklog_result *run_new(size_t struct_bytes, const struct tasklog_line *line);
 
 /* A copy of everything but the log, which is empty; NULL for want of memory. */
 struct tasklog_result *run_copy(const struct tasklog_result *run);
+
+/* Makes the run what `after`, a copy of it with more to say, is, but for log and names. Frees `after`. */
+void run_become(struct tasklog_result *run, struct tasklog_result *after);
 
 /* Takes over what a control line reports, its status not among it. It is all or nothing: 0 (with
  * control->unreadable set if there were too many counters), or -ENOMEM. */
 int run_report(struct tasklog_result *run, struct control *control)
     __attribute__((warn_unused_result));
 
-/* Remembers the first error's first line; later ones change nothing. 0 or -ENOMEM. */
-int run_first_error(struct tasklog_result *run, const char *text, size_t bytes)
+/* Makes sure that a message can be counted, and remembers the first line of the first error, which
+ * `run_forget_first_error` takes back. 0 or -ENOMEM. */
+int run_reserve_message(struct tasklog_result *run, int severity, const char *text, size_t bytes)
+    __attribute__((warn_unused_result));
+void run_count_message(struct tasklog_result *run, int severity, size_t bytes);
+bool run_has_first_error(const struct tasklog_result *run);
+void run_forget_first_error(struct tasklog_result *run);
+
+/* What the run reported, was warned of and failed in: all zero or absent if there is nothing. */
+struct run_extra run_extra_of(const struct tasklog_result *run);
+
+/* Makes run->extra if there is none. 0 or -ENOMEM. */
+int run_need_extra(struct tasklog_result *run) __attribute__((warn_unused_result));
+
+/* Ends the run: end, time, and as text the status and what the run has to say of itself in one line. If it
+ * had an end before, this one takes its place. 0 or -ENOMEM. */
+int run_finish(struct tasklog_result *run, enum run_end end, int64_t end_us, const char *status)
     __attribute__((warn_unused_result));
 
-/* What the run has to say of itself in one line, by its status, counts and end_us, without a time
- * stamp; to be freed; NULL for want of memory. */
-char *run_summary(const struct tasklog_result *run);
+/* The line of a run that has ended; "" while it runs. */
+const char *run_summary(const struct tasklog_result *run);
 
-/* From its start to `end_us`; never negative, though clocks may be. */
-int64_t run_duration_us(const struct tasklog_result *run, int64_t end_us);
+/* How long it has taken, or had when it was shown. Never negative, though clocks may be. */
+int64_t run_duration_us(const struct tasklog_result *run);
 
 #endif

@@ -54,8 +54,10 @@ static void put(struct writer *writer, const void *data, size_t bytes)
 
 static void put_task(struct writer *writer, const struct task *task)
 {
-    const struct tasklog_result *run = task->run;
+    const struct tasklog_result *run = &task->run;
+    const struct run_extra extra = run_extra_of(run);
     const struct logbuf *log = &run->log;
+    const struct logbuf_sums sums = logbuf_sums(log);
     struct logbuf_place place;
     size_t head_chunks, tail_chunks;
 
@@ -65,36 +67,36 @@ static void put_task(struct writer *writer, const struct task *task)
         .quiet_ms = task->quiet_ms,
         .run = run->run,
         .start_us = run->start_us,
-        .processed = run->processed,
-        .failed = run->failed,
-        .total = run->total,
+        .processed = extra.processed,
+        .failed = extra.failed,
+        .total = extra.total,
         .lines = run->lines,
         .bytes = run->bytes,
-        .warnings = run->warnings,
-        .errors = run->errors,
-        .missing_messages = log->missing_messages,
-        .missing_bytes = log->missing_bytes,
+        .warnings = extra.warnings,
+        .errors = extra.errors,
+        .missing_messages = sums.missing_messages,
+        .missing_bytes = sums.missing_bytes,
         .kind_bytes = run->kind_bytes,
         .id_bytes = run->id_bytes,
         .host_bytes = (uint32_t)strlen(run_host(run)),
-        .first_error_bytes = run->first_error ? (uint32_t)strlen(run->first_error) : 0,
-        .counter_count = (uint32_t)run->counter_count,
+        .first_error_bytes = extra.first_error ? (uint32_t)strlen(extra.first_error) : 0,
+        .counter_count = (uint32_t)extra.counter_count,
         .head_chunks = (uint32_t)head_chunks,
         .tail_chunks = (uint32_t)tail_chunks,
         .missing = run->missing,
-        .started = log->started,
-        .has_tail = log->has_tail,
+        .started = sums.started,
+        .has_tail = sums.has_tail,
     };
     put(writer, &head, sizeof(head));
     put(writer, run_kind(run), head.kind_bytes);
     put(writer, run_id(run), head.id_bytes);
     put(writer, run_host(run), head.host_bytes);
-    put(writer, run->first_error, head.first_error_bytes);
-    for (size_t i = 0; i < run->counter_count; i++) {
-        uint32_t bytes = (uint32_t)strlen(run->counters[i].name);
-        put(writer, &run->counters[i].value, sizeof(int64_t));
+    put(writer, extra.first_error, head.first_error_bytes);
+    for (size_t i = 0; i < extra.counter_count; i++) {
+        uint32_t bytes = (uint32_t)strlen(extra.counters[i].name);
+        put(writer, &extra.counters[i].value, sizeof(int64_t));
         put(writer, &bytes, sizeof(bytes));
-        put(writer, run->counters[i].name, bytes);
+        put(writer, extra.counters[i].name, bytes);
     }
     const struct logbuf_chunk *chunk = NULL;
     while ((chunk = logbuf_next_place(log, chunk, &place)) != NULL)
@@ -132,31 +134,31 @@ static const char *get(struct reader *reader, size_t bytes)
     return at;
 }
 
-static int read_counters(struct reader *reader, struct tasklog_result *run, uint32_t count)
+static int read_counters(struct reader *reader, struct run_extra *extra, uint32_t count)
 {
     if (count > CONTROL_COUNTERS_MAX)
         return -EBADMSG;
     if (count == 0)
         return 0;
-    run->counters = calloc(count, sizeof(*run->counters));
-    if (!run->counters)
+    extra->counters = calloc(count, sizeof(*extra->counters));
+    if (!extra->counters)
         return -ENOMEM;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t bytes;
         const char *value = get(reader, sizeof(int64_t)), *length = get(reader, sizeof(bytes));
         if (!value || !length)
             return -EBADMSG;
-        memcpy(&run->counters[i].value, value, sizeof(int64_t));
+        memcpy(&extra->counters[i].value, value, sizeof(int64_t));
         memcpy(&bytes, length, sizeof(bytes));
         const char *name = bytes <= CONTROL_NAME_BYTES_MAX ? get(reader, bytes) : NULL;
         if (!name)
             return -EBADMSG;
-        run->counters[i].name = malloc((size_t)bytes + 1);
-        if (!run->counters[i].name)
+        extra->counters[i].name = malloc((size_t)bytes + 1);
+        if (!extra->counters[i].name)
             return -ENOMEM;
-        memcpy(run->counters[i].name, name, bytes);
-        run->counters[i].name[bytes] = '\0';
-        run->counter_count = i + 1;
+        memcpy(extra->counters[i].name, name, bytes);
+        extra->counters[i].name[bytes] = '\0';
+        extra->counter_count = i + 1;
     }
     return 0;
 }
@@ -169,8 +171,7 @@ static int read_chunks(struct reader *reader, struct logbuf *log, size_t count, 
         if (!data)
             return -EBADMSG;
         memcpy(&place, data, sizeof(place));
-        if (place.position == 0 || place.bytes == 0 || place.bytes > INT32_MAX ||
-            place.char_count > place.bytes)
+        if (!logbuf_place_is_valid(&place))
             return -EBADMSG;
         int r = logbuf_add_place(log, &place, tail);
         if (r < 0)
@@ -179,41 +180,61 @@ static int read_chunks(struct reader *reader, struct logbuf *log, size_t count, 
     return 0;
 }
 
-static int read_run(struct reader *reader, const struct head *head, struct tasklog_result *run)
+static bool has_extra(const struct head *head)
+{
+    return head->processed != TASKLOG_ABSENT || head->failed != TASKLOG_ABSENT ||
+           head->total != TASKLOG_ABSENT || head->warnings != 0 || head->errors != 0 ||
+           head->first_error_bytes > 0 || head->counter_count > 0;
+}
+
+static int read_extra(struct reader *reader, const struct head *head, struct tasklog_result *run)
 {
     const char *error = get(reader, head->first_error_bytes);
-    int r;
 
     if (!error || head->first_error_bytes > TEXT_BYTES_MAX)
         return -EBADMSG;
+    if (!has_extra(head))
+        return 0;
+    int r = run_need_extra(run);
+    if (r < 0)
+        return r;
+    struct run_extra *extra = run->extra;
+    extra->processed = head->processed;
+    extra->failed = head->failed;
+    extra->total = head->total;
+    extra->warnings = head->warnings;
+    extra->errors = head->errors;
     if (head->first_error_bytes > 0) {
-        run->first_error = calloc(1, (size_t)head->first_error_bytes + 1);
-        if (!run->first_error)
+        extra->first_error = calloc(1, (size_t)head->first_error_bytes + 1);
+        if (!extra->first_error)
             return -ENOMEM;
-        memcpy(run->first_error, error, head->first_error_bytes);
-        if (!text_is_valid(run->first_error, head->first_error_bytes))
+        memcpy(extra->first_error, error, head->first_error_bytes);
+        if (!text_is_valid(extra->first_error, head->first_error_bytes))
             return -EBADMSG;
     }
-    r = read_counters(reader, run, head->counter_count);
+    return read_counters(reader, extra, head->counter_count);
+}
+
+static int read_run(struct reader *reader, const struct head *head, struct tasklog_result *run)
+{
+    const struct logbuf_sums sums = {.missing_messages = head->missing_messages,
+                                     .missing_bytes = head->missing_bytes,
+                                     .started = head->started != 0,
+                                     .has_tail = head->has_tail != 0};
+    int r = read_extra(reader, head, run);
+
     if (r == 0)
         r = read_chunks(reader, &run->log, head->head_chunks, false);
     if (r == 0)
         r = read_chunks(reader, &run->log, head->tail_chunks, true);
+    if (r == 0)
+        r = logbuf_restore(&run->log, &sums);
     if (r == 0 && reader->left > 0)
         r = -EBADMSG;
     run->run = head->run;
-    run->processed = head->processed;
-    run->failed = head->failed;
-    run->total = head->total;
     run->lines = head->lines;
     run->bytes = head->bytes;
-    run->warnings = head->warnings;
-    run->errors = head->errors;
     run->missing = head->missing != 0;
-    run->log.missing_messages = head->missing_messages;
-    run->log.missing_bytes = head->missing_bytes;
-    run->log.started = head->started != 0;
-    run->log.has_tail = head->has_tail != 0;
     return r;
 }
 
@@ -246,12 +267,12 @@ int snapshot_read(const char *data, size_t bytes, struct task **ret_task)
         !is_time(head.quiet_ms) || !tasklog_kind_is_valid(line.kind, line.kind_bytes) ||
         !tasklog_id_is_valid(line.id, line.id_bytes))
         return -EBADMSG;
-    struct task *task = task_new(&line, 0);
+    struct task *task = task_new(&line);
     if (!task)
         return -ENOMEM;
     task->started_ms = head.started_ms;
     task->quiet_ms = head.quiet_ms;
-    int r = read_run(&reader, &head, task->run);
+    int r = read_run(&reader, &head, &task->run);
     if (r < 0) {
         task_free(task);
         return r;

@@ -12,7 +12,7 @@
 int snapshot_write(const struct task *task, char **ret_data, size_t *ret_bytes)
     __attribute__((warn_unused_result));
 
-/* From bytes: a task that is in no list yet, its hash not set. 0, -EBADMSG, or -ENOMEM. */
+/* From bytes: a task that is in no list yet. 0, -EBADMSG, or -ENOMEM. */
 int snapshot_read(const char *data, size_t bytes, struct task **ret_task)
     __attribute__((warn_unused_result));
 

@@ -8,29 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEVERITY_ERROR = 3, SEVERITY_WARNING = 4, CLOSING_BYTES_MAX = 128 };
+enum { SEVERITY_WARNING = 4, CLOSING_BYTES_MAX = 128 };
 
-struct task *task_new(const struct tasklog_line *line, uint64_t hash)
+_Static_assert(sizeof(struct task) <= UINT8_MAX, "names_at tells where the names are");
+
+struct task *task_new(const struct tasklog_line *line)
 {
-    struct task *task = calloc(1, sizeof(*task));
-
-    if (!task)
-        return NULL;
-    task->hash = hash;
-    task->run = run_new(line);
-    if (!task->run) {
-        free(task);
-        return NULL;
-    }
-    return task;
+    return (struct task *)run_new(sizeof(struct task), line);
 }
 
 void task_free(struct task *task)
 {
-    if (!task)
-        return;
-    tasklog_result_free(task->run);
-    free(task);
+    tasklog_result_free(task ? &task->run : NULL);
 }
 
 static const char *level_name(int severity)
@@ -38,6 +27,11 @@ static const char *level_name(int severity)
     static const char *const names[] = {"EMERGENCY: ", "ALERT: ", "CRITICAL: ", "ERROR: ",
                                         "WARNING: "};
     return severity >= 0 && severity <= SEVERITY_WARNING ? names[severity] : "";
+}
+
+static struct logbuf_limits limits(const struct task_env *env, size_t cap_bytes)
+{
+    return (struct logbuf_limits){.cap_bytes = cap_bytes, .chunk_bytes = env->chunk_bytes};
 }
 
 /* Appends a message with its stamp. A template's text comes ready made. */
@@ -60,7 +54,7 @@ static int append(struct task_env *env, struct logbuf *log, size_t cap_bytes, bo
         pieces[count++] = (struct logbuf_piece){formatted.data, formatted.bytes};
     else
         pieces[count++] = (struct logbuf_piece){text.data, text.bytes};
-    return logbuf_append(log, cap_bytes, pieces, count);
+    return logbuf_append(log, limits(env, cap_bytes), pieces, count);
 }
 
 static int append_line(struct task_env *env, struct task *task, const struct task_line *line,
@@ -68,7 +62,7 @@ static int append_line(struct task_env *env, struct task *task, const struct tas
 {
     const char *level = env->rules.show_level ? level_name(line->line->severity) : "";
 
-    return append(env, &task->run->log, cap_bytes, task->ended, line->line->time_us, level,
+    return append(env, &task->run.log, cap_bytes, task_has_ended(task), line->line->time_us, level,
                   line->text, line->formatted);
 }
 
@@ -79,36 +73,9 @@ static struct text text_of(const char *data, size_t bytes)
 
 static const struct text NO_TEMPLATE;
 
-/* Counts a message in the run's sums. */
-static void count_message(struct tasklog_result *run, int severity, size_t bytes)
-{
-    run->lines++;
-    run->bytes += (int64_t)bytes;
-    if (severity <= SEVERITY_ERROR)
-        run->errors++;
-    else if (severity == SEVERITY_WARNING)
-        run->warnings++;
-}
-
-/* The same, and it may be the first error. 0 or -ENOMEM. */
-static int add_message(struct tasklog_result *run, int severity, const char *text, size_t bytes)
-{
-    int r = severity <= SEVERITY_ERROR ? run_first_error(run, text, bytes) : 0;
-
-    if (r == 0)
-        count_message(run, severity, bytes);
-    return r;
-}
-
-static void forget_first_error(struct tasklog_result *run)
-{
-    free(run->first_error);
-    run->first_error = NULL;
-}
-
 static void note_missing(struct task_env *env, struct tasklog_result *run, uint64_t before)
 {
-    uint64_t missing = run->log.missing_messages - before;
+    uint64_t missing = logbuf_sums(&run->log).missing_messages - before;
 
     if (missing > 0) {
         env->counters.missing += missing;
@@ -119,23 +86,21 @@ static void note_missing(struct task_env *env, struct tasklog_result *run, uint6
 int task_log(struct task_env *env, struct task *task, const struct task_line *line,
              size_t cap_bytes)
 {
-    struct tasklog_result *run = task->run;
-    uint64_t missing = run->log.missing_messages;
-    bool is_first_error = line->line->severity <= SEVERITY_ERROR && !run->first_error;
-    int r = 0;
+    struct tasklog_result *run = &task->run;
+    uint64_t missing = logbuf_sums(&run->log).missing_messages;
+    bool had_error = run_has_first_error(run);
+    int r = run_reserve_message(run, line->line->severity, line->text.data, line->text.bytes);
 
-    if (is_first_error)
-        r = run_first_error(run, line->text.data, line->text.bytes);
     if (r == 0)
         r = append_line(env, task, line, cap_bytes);
     if (r < 0) {
-        if (is_first_error)
-            forget_first_error(run);
+        if (!had_error)
+            run_forget_first_error(run);
         return r;
     }
-    count_message(run, line->line->severity, line->text.bytes);
+    run_count_message(run, line->line->severity, line->text.bytes);
     note_missing(env, run, missing);
-    if (task->ended)
+    if (task_has_ended(task))
         env->counters.late++;
     else if (line->text.altered || line->formatted.altered)
         env->counters.altered++;
@@ -154,23 +119,24 @@ static void count_control(struct task_env *env, const struct control *control)
 int task_progress(struct task_env *env, struct task *task, const struct task_line *line,
                   struct control *control, size_t cap_bytes)
 {
-    struct tasklog_result *run = task->run;
-    uint64_t missing = run->log.missing_messages;
-    bool is_first_error = line->line->severity <= SEVERITY_ERROR && !run->first_error;
+    struct tasklog_result *run = &task->run;
+    uint64_t missing = logbuf_sums(&run->log).missing_messages;
+    bool had_error = run_has_first_error(run);
+    int severity = line->line->severity;
     /* The raw line is kept if it could not be read; whether it could is known after the report. */
     size_t room = STAMP_BYTES_MAX + line->text.bytes + line->formatted.bytes + 32;
-    int r = logbuf_reserve(&run->log, cap_bytes, room);
-    if (r == 0 && is_first_error)
-        r = run_first_error(run, line->text.data, line->text.bytes);
+    int r = logbuf_reserve(&run->log, limits(env, cap_bytes), room);
+    if (r == 0)
+        r = run_reserve_message(run, severity, line->text.data, line->text.bytes);
     if (r == 0)
         r = run_report(run, control);
-    if (is_first_error && (r < 0 || !control->unreadable))
-        forget_first_error(run);
+    if (!had_error && (r < 0 || !control->unreadable))
+        run_forget_first_error(run);
     if (r < 0)
         return r;
     if (control->unreadable) {
         (void)!append_line(env, task, line, cap_bytes);
-        count_message(run, line->line->severity, line->text.bytes);
+        run_count_message(run, severity, line->text.bytes);
         note_missing(env, run, missing);
     }
     count_control(env, control);
@@ -204,14 +170,37 @@ static size_t closing_text(const struct task_env *env, enum run_end end,
     return (size_t)bytes;
 }
 
-static void set_status(struct tasklog_result *run, const struct control *control)
+static const char *end_status(const struct tasklog_result *run, const struct control *control)
 {
+    const struct run_extra extra = run_extra_of(run);
+
     if (control && control->status[0])
-        strcpy(run->status, control->status);
-    else if (!control || (run->failed != TASKLOG_ABSENT && run->failed > 0))
-        strcpy(run->status, "FAILED");
-    else
-        strcpy(run->status, "COMPLETED");
+        return control->status;
+    return !control || (extra.failed != TASKLOG_ABSENT && extra.failed > 0) ? "FAILED"
+                                                                            : "COMPLETED";
+}
+
+/* Does the sender say that there are lines which it could not send? */
+static bool tells_of_unsent(const struct control *control)
+{
+    static const char name[] = "unsent";
+
+    for (size_t i = 0; i < control->counter_count; i++) {
+        const struct control_counter *counter = &control->counters[i];
+        if (counter->name_bytes == sizeof(name) - 1 && counter->value > 0 &&
+            memcmp(counter->name, name, sizeof(name) - 1) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int add_message(struct tasklog_result *run, int severity, const char *text, size_t bytes)
+{
+    int r = run_reserve_message(run, severity, text, bytes);
+
+    if (r == 0)
+        run_count_message(run, severity, bytes);
+    return r;
 }
 
 /* A copy of the run as it is after its end, without the log; NULL for want of memory. */
@@ -223,9 +212,6 @@ static struct tasklog_result *ended_copy(const struct tasklog_result *run, enum 
 
     if (!after)
         return NULL;
-    after->end = end;
-    after->end_us = end_us;
-    after->duration_us = run_duration_us(after, end_us);
     if (control) {
         int severity = line->line->severity;
         if (run_report(after, control) < 0)
@@ -235,11 +221,10 @@ static struct tasklog_result *ended_copy(const struct tasklog_result *run, enum 
             goto failed;
         if (control->text && add_message(after, severity, control->text, control->text_bytes) < 0)
             goto failed;
+        if (tells_of_unsent(control))
+            after->missing = true;
     }
-    set_status(after, control);
-    free(after->summary);
-    after->summary = run_summary(after);
-    if (!after->summary)
+    if (run_finish(after, end, end_us, end_status(after, control)) < 0)
         goto failed;
     return after;
 
@@ -254,29 +239,31 @@ static int append_closing(struct task_env *env, struct task *task,
                           const struct tasklog_result *after, const struct task_line *line,
                           const struct control *control)
 {
-    struct logbuf *log = &task->run->log;
+    struct logbuf *log = &task->run.log;
+    const struct text summary = text_of(run_summary(after), strlen(run_summary(after)));
+    int64_t end_us = after->ended->end_us;
+    bool late = task_has_ended(task);
     char buffer[CLOSING_BYTES_MAX];
     struct text closing = text_of(buffer, 0);
-    size_t room = (size_t)4 * STAMP_BYTES_MAX + strlen(after->summary);
+    size_t room = (size_t)4 * STAMP_BYTES_MAX + summary.bytes;
 
     if (control && control->text)
         closing = text_of(control->text, control->text_bytes);
     else if (!control)
-        closing.bytes = closing_text(env, after->end, buffer);
+        closing.bytes = closing_text(env, (enum run_end)after->end, buffer);
     room += closing.bytes;
     if (line)
         room += line->text.bytes + line->formatted.bytes;
 
-    int r = logbuf_reserve(log, env->rules.task_max_bytes, room);
+    int r = logbuf_reserve(log, limits(env, env->rules.task_max_bytes), room);
     if (r < 0)
         return r;
     /* There is room: nothing can fail from here on. */
     if (control && control->unreadable)
         (void)!append_line(env, task, line, SIZE_MAX);
     if (closing.bytes > 0 || (control && control->text))
-        (void)!append(env, log, SIZE_MAX, task->ended, after->end_us, "", closing, NO_TEMPLATE);
-    struct text summary = text_of(after->summary, strlen(after->summary));
-    (void)!append(env, log, SIZE_MAX, task->ended, after->end_us, "", summary, NO_TEMPLATE);
+        (void)!append(env, log, SIZE_MAX, late, end_us, "", closing, NO_TEMPLATE);
+    (void)!append(env, log, SIZE_MAX, late, end_us, "", summary, NO_TEMPLATE);
     return 0;
 }
 
@@ -300,15 +287,12 @@ static void count_end(struct task_env *env, enum run_end end)
     }
 }
 
-/* The task's run becomes `after`; the log moves to `taker`. */
-static void replace_run(struct task *task, struct tasklog_result *after,
-                        struct tasklog_result *taker)
+static struct logbuf take_log(struct task *task)
 {
-    taker->log = task->run->log;
-    task->run->log = (struct logbuf){0};
-    run_pin_beside(task->run, after);
-    tasklog_result_free(task->run);
-    task->run = after;
+    struct logbuf log = task->run.log;
+
+    task->run.log = (struct logbuf){0};
+    return log;
 }
 
 int task_end(struct task_env *env, struct task *task, enum run_end end,
@@ -316,21 +300,19 @@ int task_end(struct task_env *env, struct task *task, enum run_end end,
              struct tasklog_results *results)
 {
     int64_t end_us = line ? line->line->time_us : now.wall_us;
-    struct tasklog_result *final = NULL;
-    struct tasklog_result *after = ended_copy(task->run, end, end_us, line, control);
+    struct tasklog_result *final = ended_copy(&task->run, end, end_us, line, control);
+    struct tasklog_result *after = final ? run_copy(final) : NULL;
 
-    if (after)
-        final = run_copy(after);
-    if (!final || append_closing(env, task, after, line, control) < 0) {
+    if (!after || append_closing(env, task, after, line, control) < 0) {
         tasklog_result_free(final);
         tasklog_result_free(after);
         return -ENOMEM;
     }
-    replace_run(task, after, final);
-    run_pin_beside(after, final);
-    task->ended = true;
-    task->stored_chars = (int64_t)logbuf_char_count(&final->log);
-    final->end_chars = task->stored_chars;
+    run_become(&task->run, after);
+    final->log = take_log(task);
+    run_pin_beside(&task->run, final);
+    final->ended->end_chars = (int64_t)logbuf_char_count(&final->log);
+    task->run.ended->end_chars = final->ended->end_chars;
     final->type = TASKLOG_RESULT_FINAL;
     tasklog_results_push(results, final);
     if (control)
@@ -343,107 +325,111 @@ int task_end_late(struct task_env *env, struct task *task, const struct task_lin
                   struct control *control)
 {
     struct tasklog_result *after =
-        ended_copy(task->run, RUN_MARKER, line->line->time_us, line, control);
+        ended_copy(&task->run, RUN_MARKER, line->line->time_us, line, control);
 
     if (!after || append_closing(env, task, after, line, control) < 0) {
         tasklog_result_free(after);
         return -ENOMEM;
     }
-    replace_run(task, after, after);
+    run_become(&task->run, after);
     count_control(env, control);
     return 0;
 }
 
-int task_restart(struct task_env *env, struct task *task, const struct task_line *line,
-                 struct control *control, struct tasklog_now now, struct tasklog_results *results)
+/* The new task of a `@task start`, or NULL for want of memory. */
+static struct task *start_again(struct task_env *env, const struct task_line *line,
+                                struct control *control)
 {
-    struct tasklog_result *run = run_new(line->line);
-    const struct task_line closing = {.line = line->line};
-    int r = run ? run_report(run, control) : -ENOMEM;
+    struct task *task = task_new(line->line);
+    int r = task ? run_report(&task->run, control) : -ENOMEM;
 
     if (r == 0 && control->unreadable) {
-        struct task started = {.run = run};
-        r = append_line(env, &started, line, env->rules.task_max_bytes);
+        r = append_line(env, task, line, env->rules.task_max_bytes);
         if (r == 0)
-            r = add_message(run, line->line->severity, line->text.data, line->text.bytes);
+            r = add_message(&task->run, line->line->severity, line->text.data, line->text.bytes);
     }
-    if (r == 0 && task->ended && logbuf_bytes(&task->run->log) > 0)
-        r = task_show_late(task, results);
-    else if (r == 0 && !task->ended)
+    if (r == 0)
+        return task;
+    task_free(task);
+    return NULL;
+}
+
+int task_restart(struct task_env *env, struct task *task, const struct task_line *line,
+                 struct control *control, struct tasklog_now now, struct tasklog_results *results,
+                 struct task **ret_task)
+{
+    const struct task_line closing = {.line = line->line};
+    struct task *started = start_again(env, line, control);
+    int r = started ? 0 : -ENOMEM;
+
+    if (r == 0 && !task_has_ended(task))
         r = task_end(env, task, RUN_RESTARTED, &closing, NULL, now, results);
+    else if (r == 0 && logbuf_bytes(&task->run.log) > 0)
+        r = task_show_late(task, results);
     if (r < 0) {
-        tasklog_result_free(run);
+        task_free(started);
         return r;
     }
-    tasklog_result_free(task->run);
-    task->run = run;
-    task->ended = false;
     count_control(env, control);
+    *ret_task = started;
     return 0;
 }
 
 int task_show_live(struct task_env *env, struct task *task, struct tasklog_now now,
                    struct tasklog_results *results)
 {
-    size_t room = logbuf_bytes(&task->run->log);
+    size_t room = logbuf_bytes(&task->run.log);
     struct tasklog_result *live;
 
     if (room > env->rules.live_bytes)
         room = env->rules.live_bytes;
     if (text_buffer_reserve(&env->live_buffer, room + 1) < 0)
         return -ENOMEM;
-    live = run_copy(task->run);
+    live = run_copy(&task->run);
     if (!live)
         return -ENOMEM;
     struct logbuf_piece piece = {env->live_buffer.data,
-                                 logbuf_copy_end(&task->run->log, env->spill, room,
+                                 logbuf_copy_end(&task->run.log, env->spill, room,
                                                  env->live_buffer.data)};
-    if (logbuf_append(&live->log, SIZE_MAX, &piece, 1) < 0) {
+    if (logbuf_append(&live->log, (struct logbuf_limits){.cap_bytes = SIZE_MAX}, &piece, 1) < 0) {
         tasklog_result_free(live);
         return -ENOMEM;
     }
     live->type = TASKLOG_RESULT_LIVE;
-    live->duration_us = run_duration_us(live, now.wall_us);
+    live->shown_us = now.wall_us;
     tasklog_results_push(results, live);
     return 0;
 }
 
-static void push_late(struct task *task, struct tasklog_result *late,
-                      struct tasklog_results *results)
+static void push_late(struct tasklog_result *late, struct tasklog_results *results)
 {
     late->type = TASKLOG_RESULT_LATE;
-    late->append_at = task->stored_chars;
-    task->stored_chars += (int64_t)logbuf_char_count(&late->log);
-    late->end_chars = task->stored_chars;
-    if (late != task->run)
-        run_pin_beside(task->run, late);
+    late->ended->append_at = late->ended->end_chars;
+    late->ended->end_chars += (int64_t)logbuf_char_count(&late->log);
     tasklog_results_push(results, late);
 }
 
 int task_show_late(struct task *task, struct tasklog_results *results)
 {
-    struct tasklog_result *late = run_copy(task->run);
+    struct tasklog_result *late = run_copy(&task->run);
 
     if (!late)
         return -ENOMEM;
-    late->log = task->run->log;
-    task->run->log = (struct logbuf){0};
-    push_late(task, late, results);
+    late->log = take_log(task);
+    run_pin_beside(&task->run, late);
+    push_late(late, results);
+    task->run.ended->end_chars = late->ended->end_chars;
     return 0;
 }
 
 void task_give_late(struct task *task, struct tasklog_results *results)
 {
-    push_late(task, task->run, results);
-    task->run = NULL;
+    push_late(&task->run, results);
 }
 
 void task_give_open(struct task *task, struct tasklog_now now, struct tasklog_results *results)
 {
-    struct tasklog_result *run = task->run;
-
-    task->run = NULL;
-    run->type = TASKLOG_RESULT_OPEN;
-    run->duration_us = run_duration_us(run, now.wall_us);
-    tasklog_results_push(results, run);
+    task->run.type = TASKLOG_RESULT_OPEN;
+    task->run.shown_us = now.wall_us;
+    tasklog_results_push(results, &task->run);
 }

@@ -25,25 +25,25 @@ struct task_link {
 
 /*
  *     new ──▶ open ──end, time-out──▶ ended ──lateWindow──▶ forgotten
- *              ▲ └──start──▶ (result) ──┐ │
- *              └────────────────────────┴─┘ start
+ *
+ * A `start` ends an open task, and a new one takes its place.
  */
 struct task {
-    struct task *hash_next;
-    uint64_t hash;
-    struct tasklog_result *run; /* ended: what late results say; its log is late text to be shown */
-    bool ended;
-    struct task_link age;   /* open: by started_ms */
+    struct tasklog_result
+        run;              /* it has ended: what late results say; its log is late text to be shown.
+                                  The first member: the task becomes a result when it is given away */
+    struct task_link age; /* open: by started_ms */
     struct task_link quiet; /* by quiet_ms, open or ended */
-    struct task_link text;  /* has text in memory: by the time it got some */
     struct task_link show;  /* something to write: open: live; ended: late lines. By show_ms */
     int64_t started_ms;
     int64_t quiet_ms; /* open: the last line; ended: the end */
     int64_t show_ms;
-    size_t text_bytes;    /* of its log, as the table has counted it */
-    size_t tight_bytes;   /* what its log may hold while memory is short; 0 = it is not */
-    int64_t stored_chars; /* ended: how long the log is in the database */
 };
+
+static inline bool task_has_ended(const struct task *task)
+{
+    return task->run.end != RUN_OPEN;
+}
 
 /* What all tasks of a table share. */
 struct task_env {
@@ -51,6 +51,7 @@ struct task_env {
     struct tasklog_table_counters counters;
     struct stamp stamp;
     struct text_buffer live_buffer;
+    size_t chunk_bytes;                /* logs grow by no more at a time; 0 = as they like */
     const struct tasklog_spill *spill; /* or NULL */
 };
 
@@ -62,7 +63,7 @@ struct task_line {
 };
 
 /* A new task, not in any list; NULL for want of memory. `task_free` takes NULL. */
-struct task *task_new(const struct tasklog_line *line, uint64_t hash);
+struct task *task_new(const struct tasklog_line *line);
 void task_free(struct task *task);
 
 /* An ordinary line, of an open or an ended task. `cap_bytes`: how long the log may be. */
@@ -83,10 +84,11 @@ int task_end(struct task_env *env, struct task *task, enum run_end end,
 int task_end_late(struct task_env *env, struct task *task, const struct task_line *line,
                   struct control *control) __attribute__((warn_unused_result));
 
-/* `@task start`: another run under the same id; an open one is ended first. */
+/* `@task start`: another run under the same id, which is the new task. An open one is ended first; the late
+ * lines of an ended one are pushed. The old task can only be freed then. */
 int task_restart(struct task_env *env, struct task *task, const struct task_line *line,
-                 struct control *control, struct tasklog_now now, struct tasklog_results *results)
-    __attribute__((warn_unused_result));
+                 struct control *control, struct tasklog_now now, struct tasklog_results *results,
+                 struct task **ret_task) __attribute__((warn_unused_result));
 
 /* Pushes what an open task has to show now, or the late lines of an ended one. */
 int task_show_live(struct task_env *env, struct task *task, struct tasklog_now now,
@@ -94,8 +96,8 @@ int task_show_live(struct task_env *env, struct task *task, struct tasklog_now n
 int task_show_late(struct task *task, struct tasklog_results *results)
     __attribute__((warn_unused_result));
 
-/* Give away the run of an open task as it is, or of an ended one with its late lines; the task can
- * only be freed then. */
+/* Give away an open task as it is, or an ended one with its late lines: it is a result then, and no task
+ * any more. */
 void task_give_open(struct task *task, struct tasklog_now now, struct tasklog_results *results);
 void task_give_late(struct task *task, struct tasklog_results *results);
 

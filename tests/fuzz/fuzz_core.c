@@ -131,7 +131,9 @@ static void play_tick(struct game *game, int64_t ms)
 
     game->now.mono_ms += ms;
     game->now.wall_us += ms * 1000;
-    tasklog_table_tick(game->table, game->now, true, &game->results);
+    tasklog_table_tick(game->table, game->now, &game->results);
+    while (tasklog_table_show(game->table, game->now, &game->results))
+        ;
     require(due_ms <= game->now.mono_ms || game->results.count == 0,
             "something came before its time");
     require(due_ms >= before_ms || ms == 0 || due_ms <= game->now.mono_ms, "due times went mad");

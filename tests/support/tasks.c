@@ -89,7 +89,9 @@ void tasks_accept(struct tasks *tasks, const char *tag, int severity, const char
 
 void tasks_tick(struct tasks *tasks)
 {
-    tasklog_table_tick(tasks->table, tasks->now, true, &tasks->results);
+    tasklog_table_tick(tasks->table, tasks->now, &tasks->results);
+    while (tasklog_table_show(tasks->table, tasks->now, &tasks->results))
+        ;
 }
 
 struct tasklog_result *tasks_pop(struct tasks *tasks)

@@ -47,9 +47,9 @@ int __real_pthread_join(pthread_t thread, void **ret_value);
 int __wrap_pthread_join(pthread_t thread, void **ret_value);
 ssize_t __real_getrandom(void *buffer, size_t bytes, unsigned flags);
 ssize_t __wrap_getrandom(void *buffer, size_t bytes, unsigned flags);
-void __real_tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now, bool live,
+void __real_tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now,
                                struct tasklog_results *results);
-void __wrap_tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now, bool live,
+void __wrap_tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now,
                                struct tasklog_results *results);
 
 static int threads_left = INT_MAX;
@@ -81,12 +81,12 @@ ssize_t __wrap_getrandom(void *buffer, size_t bytes, unsigned flags)
     return -1;
 }
 
-void __wrap_tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now, bool live,
+void __wrap_tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now,
                                struct tasklog_results *results)
 {
     tick_count++;
     if (!tick_fails)
-        __real_tasklog_table_tick(table, now, live, results);
+        __real_tasklog_table_tick(table, now, results);
 }
 
 /* ---- life ---- */

@@ -54,6 +54,11 @@ static void model_done(struct model *model)
     *model = (struct model){0};
 }
 
+static struct logbuf_limits cap(size_t bytes)
+{
+    return (struct logbuf_limits){.cap_bytes = bytes};
+}
+
 static char *copy_of(const struct logbuf *log, size_t *ret_bytes)
 {
     size_t bytes = logbuf_bytes(log);
@@ -83,22 +88,22 @@ static void check(const struct logbuf *log, const struct model *model)
     size_t bytes, chars = 0;
     char *got = copy_of(log, &bytes);
 
-    if (log->missing_messages == 0) {
+    if (logbuf_sums(log).missing_messages == 0) {
         assert_int_equal(bytes, model->bytes);
         assert_memory_equal(got, model->text, bytes);
-        assert_int_equal(log->missing_bytes, 0);
+        assert_int_equal(logbuf_sums(log).missing_bytes, 0);
     } else {
         char note[128];
-        size_t head = log->head_bytes, missing = (size_t)log->missing_bytes;
+        size_t head = logbuf_sums(log).head_bytes, missing = (size_t)logbuf_sums(log).missing_bytes;
         size_t note_bytes =
             (size_t)snprintf(note, sizeof(note), "\n[... %zu line%s (%zu bytes) missing here ...]",
-                             (size_t)log->missing_messages, log->missing_messages == 1 ? "" : "s",
-                             missing);
+                             (size_t)logbuf_sums(log).missing_messages,
+                             logbuf_sums(log).missing_messages == 1 ? "" : "s", missing);
         size_t tail = model->bytes - head - missing;
         size_t first = message_at(model, head), last = message_at(model, head + missing);
         assert_true(first >= 1); /* the first message is never dropped, nor the last */
         assert_true(last < model->count);
-        assert_int_equal(last - first, log->missing_messages);
+        assert_int_equal(last - first, logbuf_sums(log).missing_messages);
         assert_int_equal(bytes, head + note_bytes + tail);
         assert_memory_equal(got, model->text, head);
         assert_memory_equal(got + head, note, note_bytes);
@@ -107,7 +112,8 @@ static void check(const struct logbuf *log, const struct model *model)
     for (size_t i = 0; i < bytes; i++)
         chars += ((unsigned char)got[i] & 0xC0) != 0x80;
     assert_int_equal(logbuf_char_count(log), chars);
-    assert_true(log->memory_bytes >= log->head_bytes + log->tail_bytes);
+    assert_true(logbuf_sums(log).memory_bytes >=
+                logbuf_sums(log).head_bytes + logbuf_sums(log).tail_bytes);
     free(got);
 }
 
@@ -119,7 +125,7 @@ static void add(struct logbuf *log, struct model *model, size_t cap_bytes, const
                                           {data + bytes / 3, 0},
                                           {data + bytes / 3, bytes - bytes / 3}};
 
-    assert_int_equal(logbuf_append(log, cap_bytes, pieces, 3), 0);
+    assert_int_equal(logbuf_append(log, cap(cap_bytes), pieces, 3), 0);
     model_add(model, data, bytes);
 }
 
@@ -131,7 +137,7 @@ static void add_string(struct logbuf *log, struct model *model, size_t cap_bytes
 static void done(struct logbuf *log, struct model *model)
 {
     logbuf_done(log);
-    assert_int_equal(log->memory_bytes, 0);
+    assert_int_equal(logbuf_sums(log).memory_bytes, 0);
     assert_int_equal(logbuf_bytes(log), 0);
     model_done(model);
 }
@@ -199,7 +205,7 @@ static void a_log_that_fits_has_nothing_missing(void **state)
             snprintf(message, sizeof(message), "line %02d", i % 100);
             add_string(&log, &model, cap, message);
         }
-        assert_int_equal(log.missing_messages, 0);
+        assert_int_equal(logbuf_sums(&log).missing_messages, 0);
         check(&log, &model);
         done(&log, &model);
     }
@@ -271,7 +277,7 @@ static void any_cap_and_any_sizes_keep_head_and_tail_exactly(void **state)
                 add(&log, &model, caps[i], message, bytes);
                 /* A message is never cut: the first may be beyond the cap, and the last. */
                 size_t first = caps[i] > model.largest ? caps[i] : model.largest;
-                assert_true(log.head_bytes + log.tail_bytes <=
+                assert_true(logbuf_sums(&log).head_bytes + logbuf_sums(&log).tail_bytes <=
                             first + model.largest + SMALLEST_CHUNK);
                 if (model.count % 16 == 0)
                     check(&log, &model);
@@ -295,10 +301,11 @@ static void head_and_tail_get_about_half_each(void **state)
             snprintf(message, sizeof(message), "[2026-11-24 10:00:00] line %zu", model.count);
             add_string(&log, &model, caps[i], message);
         }
-        assert_in_range(log.head_bytes, caps[i] / 3, caps[i] / 2);
-        assert_in_range(log.tail_bytes, caps[i] / 3, caps[i] - log.head_bytes);
+        assert_in_range(logbuf_sums(&log).head_bytes, caps[i] / 3, caps[i] / 2);
+        assert_in_range(logbuf_sums(&log).tail_bytes, caps[i] / 3,
+                        caps[i] - logbuf_sums(&log).head_bytes);
         /* Text is what takes the memory, not its chunks. */
-        assert_true(log.memory_bytes < caps[i] * 5 / 4 + SMALLEST_CHUNK);
+        assert_true(logbuf_sums(&log).memory_bytes < caps[i] * 5 / 4 + SMALLEST_CHUNK);
         check(&log, &model);
         done(&log, &model);
     }
@@ -312,13 +319,13 @@ static void a_million_lines_stay_within_the_cap(void **state)
 
     (void)state;
     for (int i = 0; i < 1000000; i++) {
-        assert_int_equal(logbuf_append(&log, 1 << 20, &piece, 1), 0);
-        most = log.memory_bytes > most ? log.memory_bytes : most;
+        assert_int_equal(logbuf_append(&log, cap(1 << 20), &piece, 1), 0);
+        most = logbuf_sums(&log).memory_bytes > most ? logbuf_sums(&log).memory_bytes : most;
     }
     assert_true(most < (1 << 20) * 5 / 4);
-    size_t kept = (log.head_bytes + log.tail_bytes + 1) / 41;
-    assert_int_equal(log.missing_messages + kept, 1000000);
-    assert_int_equal(log.missing_bytes, log.missing_messages * 41);
+    size_t kept = (logbuf_sums(&log).head_bytes + logbuf_sums(&log).tail_bytes + 1) / 41;
+    assert_int_equal(logbuf_sums(&log).missing_messages + kept, 1000000);
+    assert_int_equal(logbuf_sums(&log).missing_bytes, logbuf_sums(&log).missing_messages * 41);
     logbuf_done(&log);
 }
 
@@ -357,7 +364,7 @@ static void a_reservation_changes_nothing_that_can_be_read(void **state)
                 /* Reserved for more than comes, for less, or for nothing at all. */
                 size_t reserved = next_random(&random) % (round % 2 ? 200 : 3000);
                 size_t bytes = next_random(&random) % (round % 3 ? 300 : sizeof(message));
-                assert_int_equal(logbuf_reserve(&log, caps[i], reserved), 0);
+                assert_int_equal(logbuf_reserve(&log, cap(caps[i]), reserved), 0);
                 check(&log, &model);
                 fill(message, bytes, &random);
                 add(&log, &model, caps[i], message, bytes);
@@ -375,11 +382,11 @@ static void repeated_reservations_take_no_more_memory(void **state)
 
     (void)state;
     add_string(&log, &model, 10000, "first");
-    assert_int_equal(logbuf_reserve(&log, 10000, 500), 0);
-    size_t memory = log.memory_bytes;
+    assert_int_equal(logbuf_reserve(&log, cap(10000), 500), 0);
+    size_t memory = logbuf_sums(&log).memory_bytes;
     for (int i = 0; i < 1000; i++)
-        assert_int_equal(logbuf_reserve(&log, 10000, 500), 0);
-    assert_int_equal(log.memory_bytes, memory);
+        assert_int_equal(logbuf_reserve(&log, cap(10000), 500), 0);
+    assert_int_equal(logbuf_sums(&log).memory_bytes, memory);
     check(&log, &model);
     done(&log, &model);
 }
@@ -419,7 +426,7 @@ static void the_end_of_a_log_is_its_last_whole_lines(void **state)
         const struct logbuf_piece piece = {cases[i].log, strlen(cases[i].log)};
         char *buffer = malloc(cases[i].max_bytes + 1);
         assert_non_null(buffer);
-        assert_int_equal(logbuf_append(&log, SIZE_MAX, &piece, 1), 0);
+        assert_int_equal(logbuf_append(&log, cap(SIZE_MAX), &piece, 1), 0);
         size_t bytes = logbuf_copy_end(&log, NULL, cases[i].max_bytes, buffer);
         assert_true(bytes <= cases[i].max_bytes);
         buffer[bytes] = '\0';

@@ -28,7 +28,7 @@ static const struct tasklog_line first_line = {.kind = "job",
 
 static struct tasklog_result *begin(void)
 {
-    struct tasklog_result *run = run_new(&first_line);
+    struct tasklog_result *run = run_new(sizeof(struct tasklog_result), &first_line);
 
     assert_non_null(run);
     return run;
@@ -59,19 +59,24 @@ static void expect_counters(const struct tasklog_result *run, const char *expect
 static void a_run_begins_with_its_first_line(void **state)
 {
     struct tasklog_result *run = begin();
+    struct tasklog_report seen;
 
     (void)state;
-    expect_text("kind", run_kind(run), "job");
-    expect_text("id", run_id(run), "run 1");
-    expect_text("host", run_host(run), "web1");
-    expect_text("status", run->status, "RUNNING");
-    assert_true(run->start_us == TASKS_BEGIN_US);
-    assert_true(run->end_us == TASKLOG_ABSENT);
-    assert_true(run->processed == TASKLOG_ABSENT);
-    assert_true(run->failed == TASKLOG_ABSENT);
-    assert_true(run->total == TASKLOG_ABSENT);
-    assert_int_equal(run->lines, 0); /* it is not yet taken */
-    assert_int_equal(run->append_at, -1);
+    tasklog_result_view(run, &seen);
+    expect_text("kind", seen.kind, "job");
+    expect_text("id", seen.task_id, "run 1");
+    expect_text("host", seen.host, "web1");
+    expect_text("status", seen.status, "RUNNING");
+    expect_text("summary", seen.summary, "");
+    expect_text("first error", seen.first_error, "");
+    expect_text("end reason", seen.end_reason, "");
+    assert_true(seen.start_us == TASKS_BEGIN_US);
+    assert_true(seen.end_us == TASKLOG_ABSENT);
+    assert_true(seen.processed == TASKLOG_ABSENT);
+    assert_true(seen.failed == TASKLOG_ABSENT);
+    assert_true(seen.total == TASKLOG_ABSENT);
+    assert_int_equal(seen.lines, 0); /* it is not yet taken */
+    assert_int_equal(seen.append_at, -1);
     expect_counters(run, "{}");
     tasklog_result_free(run);
 }
@@ -138,17 +143,16 @@ static void summaries_read_as_the_contract_says(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct tasklog_result *run = begin();
         assert_true(report(run, cases[i].counters));
-        strcpy(run->status, cases[i].status);
-        run->processed = cases[i].processed == NONE ? TASKLOG_ABSENT : cases[i].processed;
-        run->failed = cases[i].failed == NONE ? TASKLOG_ABSENT : cases[i].failed;
+        assert_int_equal(run_need_extra(run), 0);
+        run->extra->processed = cases[i].processed == NONE ? TASKLOG_ABSENT : cases[i].processed;
+        run->extra->failed = cases[i].failed == NONE ? TASKLOG_ABSENT : cases[i].failed;
         run->lines = cases[i].lines;
-        run->warnings = cases[i].warnings;
-        run->errors = cases[i].errors;
-        run->end_us = run->start_us + cases[i].seconds * 1000000;
-        char *summary = run_summary(run);
-        assert_non_null(summary);
-        expect_text(cases[i].status, summary, cases[i].expected);
-        free(summary);
+        run->extra->warnings = cases[i].warnings;
+        run->extra->errors = cases[i].errors;
+        int64_t end_us = run->start_us + cases[i].seconds * 1000000;
+        assert_int_equal(run_finish(run, RUN_MARKER, end_us, cases[i].status), 0);
+        expect_text(cases[i].status, run_status(run), cases[i].status);
+        expect_text(cases[i].status, run_summary(run), cases[i].expected);
         tasklog_result_free(run);
     }
 }
@@ -175,10 +179,11 @@ static void counts_are_replaced_and_counters_are_summed(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         assert_int_equal(report(run, steps[i].text), steps[i].understood);
-        assert_true(run->processed ==
+        const struct run_extra extra = run_extra_of(run);
+        assert_true(extra.processed ==
                     (steps[i].processed == NONE ? TASKLOG_ABSENT : steps[i].processed));
-        assert_true(run->failed == (steps[i].failed == NONE ? TASKLOG_ABSENT : steps[i].failed));
-        assert_true(run->total == (steps[i].total == NONE ? TASKLOG_ABSENT : steps[i].total));
+        assert_true(extra.failed == (steps[i].failed == NONE ? TASKLOG_ABSENT : steps[i].failed));
+        assert_true(extra.total == (steps[i].total == NONE ? TASKLOG_ABSENT : steps[i].total));
         expect_counters(run, steps[i].counters);
     }
     tasklog_result_free(run);
@@ -193,7 +198,7 @@ static void a_sum_that_runs_over_is_not_understood_and_stays(void **state)
     assert_false(report(run, "up=1 other=5 processed=2"));
     expect_counters(run, "{\"up\": 9223372036854775807, \"down\": -9223372036854775807, "
                          "\"other\": 5}");
-    assert_int_equal(run->processed, 2);
+    assert_int_equal(run->extra->processed, 2);
     assert_false(report(run, "down=-9223372036854775807"));
     assert_true(report(run, "up=-1 down=1"));
     expect_counters(run, "{\"up\": 9223372036854775806, \"down\": -9223372036854775806, "
@@ -212,9 +217,9 @@ static void there_is_an_end_to_the_counters_of_a_run(void **state)
         assert_true(report(run, text));
     }
     assert_false(report(run, "one_more=1 c5=2 processed=3"));
-    assert_int_equal(run->counter_count, CONTROL_COUNTERS_MAX);
-    assert_int_equal(run->counters[5].value, 3); /* those that are known go on */
-    assert_int_equal(run->processed, 3);
+    assert_int_equal(run->extra->counter_count, CONTROL_COUNTERS_MAX);
+    assert_int_equal(run->extra->counters[5].value, 3); /* those that are known go on */
+    assert_int_equal(run->extra->processed, 3);
     tasklog_result_free(run);
 }
 
@@ -235,10 +240,10 @@ static void the_first_error_is_the_first_line_of_the_first_message(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct tasklog_result *run = begin();
-        assert_int_equal(run_first_error(run, cases[i].text, cases[i].bytes), 0);
-        expect_text("first", run->first_error, cases[i].expected);
-        assert_int_equal(run_first_error(run, "later", 5), 0);
-        expect_text("still", run->first_error, cases[i].expected);
+        assert_int_equal(run_reserve_message(run, ERR, cases[i].text, cases[i].bytes), 0);
+        expect_text("first", run->extra->first_error, cases[i].expected);
+        assert_int_equal(run_reserve_message(run, ERR, "later", 5), 0);
+        expect_text("still", run->extra->first_error, cases[i].expected);
         tasklog_result_free(run);
     }
     /* A long one is cut between characters. */
@@ -247,11 +252,11 @@ static void the_first_error_is_the_first_line_of_the_first_message(void **state)
         memset(longest, 'x', offset);
         for (size_t at = offset; at + 4 < sizeof(longest); at += 4)
             memcpy(longest + at, "\xF0\x9F\x90\x98", 5);
-        assert_int_equal(run_first_error(run, longest, strlen(longest)), 0);
-        size_t bytes = strlen(run->first_error);
+        assert_int_equal(run_reserve_message(run, ERR, longest, strlen(longest)), 0);
+        size_t bytes = strlen(run->extra->first_error);
         assert_in_range(bytes, FIRST_ERROR_BYTES_MAX - 3, FIRST_ERROR_BYTES_MAX);
         assert_int_equal((bytes - offset) % 4, 0);
-        assert_memory_equal(run->first_error, longest, bytes);
+        assert_memory_equal(run->extra->first_error, longest, bytes);
         tasklog_result_free(run);
     }
 }
@@ -259,15 +264,15 @@ static void the_first_error_is_the_first_line_of_the_first_message(void **state)
 static void a_copy_has_everything_but_the_log(void **state)
 {
     struct tasklog_result *run = begin();
+    const struct logbuf_limits limits = {.cap_bytes = 1000};
     const struct logbuf_piece piece = {"text", 4};
 
     (void)state;
     assert_true(report(run, "processed=2 tables=3 columns=4"));
-    assert_int_equal(run_first_error(run, "oh", 2), 0);
-    assert_int_equal(logbuf_append(&run->log, 1000, &piece, 1), 0);
-    run->end_us = run->start_us + 5000000;
+    assert_int_equal(run_reserve_message(run, ERR, "oh", 2), 0);
+    assert_int_equal(logbuf_append(&run->log, limits, &piece, 1), 0);
     run->lines = 7;
-    run->summary = run_summary(run);
+    assert_int_equal(run_finish(run, RUN_MARKER, run->start_us + 5000000, "DONE"), 0);
     struct tasklog_result *copy = run_copy(run);
     assert_non_null(copy);
     assert_int_equal(tasklog_result_log_bytes(copy), 0);
@@ -275,9 +280,10 @@ static void a_copy_has_everything_but_the_log(void **state)
     expect_text("kind", run_kind(copy), "job");
     expect_text("id", run_id(copy), "run 1");
     expect_text("host", run_host(copy), "web1");
-    expect_text("first_error", copy->first_error, "oh");
-    expect_text("summary", copy->summary, run->summary);
-    assert_true(copy->first_error != run->first_error && copy->summary != run->summary);
+    expect_text("first_error", copy->extra->first_error, "oh");
+    expect_text("status", run_status(copy), "DONE");
+    expect_text("summary", run_summary(copy), run_summary(run));
+    assert_true(copy->extra->first_error != run->extra->first_error && copy->ended != run->ended);
     expect_counters(copy, "{\"tables\": 3, \"columns\": 4}");
     assert_int_equal(copy->lines, 7);
     assert_true(report(copy, "tables=1"));
@@ -292,10 +298,15 @@ static void a_duration_is_never_negative(void **state)
     struct tasklog_result *run = begin();
 
     (void)state;
-    assert_int_equal(run_duration_us(run, run->start_us + 1), 1);
-    assert_int_equal(run_duration_us(run, run->start_us), 0);
-    assert_int_equal(run_duration_us(run, run->start_us - 1), 0);
-    assert_int_equal(run_duration_us(run, 0), 0);
+    const struct {
+        int64_t now_us, expected;
+    } cases[] = {{TASKS_BEGIN_US + 1, 1}, {TASKS_BEGIN_US, 0}, {TASKS_BEGIN_US - 1, 0}, {0, 0}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        run->shown_us = cases[i].now_us;
+        assert_int_equal(run_duration_us(run), cases[i].expected);
+    }
+    assert_int_equal(run_finish(run, RUN_IDLE, run->start_us - 1, "FAILED"), 0);
+    assert_int_equal(run_duration_us(run), 0);
     tasklog_result_free(run);
 }
 
@@ -318,7 +329,7 @@ static void a_host_may_be_missing_or_unfit(void **state)
         struct tasklog_line line = first_line;
         line.host = cases[i].host;
         line.host_bytes = cases[i].bytes;
-        struct tasklog_result *run = run_new(&line);
+        struct tasklog_result *run = run_new(sizeof(struct tasklog_result), &line);
         assert_non_null(run);
         expect_text("host", run_host(run), cases[i].expected);
         tasklog_result_free(run);

@@ -190,7 +190,9 @@ static void play_time(struct player *player, int64_t ms)
     while ((due_ms = tasklog_table_due_ms(tasks->table, player->live)) <= until_ms) {
         if (due_ms > tasks->now.mono_ms)
             tasks_pass_ms(tasks, due_ms - tasks->now.mono_ms);
-        tasklog_table_tick(tasks->table, tasks->now, player->live, &tasks->results);
+        tasklog_table_tick(tasks->table, tasks->now, &tasks->results);
+        while (player->live && tasklog_table_show(tasks->table, tasks->now, &tasks->results))
+            ;
         print_results(player);
         if (tasklog_table_due_ms(tasks->table, player->live) <= tasks->now.mono_ms)
             fail_msg("what was due is still due after it was done");

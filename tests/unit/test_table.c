@@ -319,7 +319,7 @@ static void running_tasks_can_be_shown_one_at_a_time(void **state)
     tasks_pass_ms(tasks, 3999);
     assert_false(tasklog_table_show(tasks->table, tasks->now, &tasks->results));
     tasks_pass_ms(tasks, 10000);
-    tasklog_table_tick(tasks->table, tasks->now, false, &tasks->results);
+    tasklog_table_tick(tasks->table, tasks->now, &tasks->results);
     assert_int_equal(tasks->results.count, 0);
     for (int task = 1; task <= 2; task++) {
         assert_true(tasklog_table_show(tasks->table, tasks->now, &tasks->results));

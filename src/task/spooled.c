@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a spool keeps of a table's tasks: from which position on, how the oldest are moved to its end, how one
+ * comes back from there, and the text of logs that was moved out of memory.
+ */
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "body.h"
+#include "snapshot.h"
+#include "tasklog/table.h"
+
+uint64_t tasklog_table_last_run(const struct tasklog_table *table)
+{
+    return table->last_run;
+}
+
+uint64_t tasklog_table_oldest(const struct tasklog_table *table)
+{
+    return table->pins.next == &table->pins ? UINT64_MAX : table->pins.next->position;
+}
+
+static struct tasklog_line key_of(const struct tasklog_result *run)
+{
+    return (struct tasklog_line){.kind = run_kind(run),
+                                 .kind_bytes = run->kind_bytes,
+                                 .id = run_id(run),
+                                 .id_bytes = run->id_bytes};
+}
+
+/* The open task that holds the oldest position, or NULL if something else holds it. */
+static struct task *oldest_open(const struct tasklog_table *table)
+{
+    const struct run_pin *pin = table->pins.next;
+
+    if (pin == &table->pins)
+        return NULL;
+    const struct tasklog_result *run =
+        (const void *)((const char *)pin - offsetof(struct tasklog_result, pin));
+    const struct tasklog_line key = key_of(run);
+    struct task *task = index_find(&table->index, &key);
+    return task && &task->run == run && !task_has_ended(task) ? task : NULL;
+}
+
+static void move_pin(struct tasklog_table *table, struct run_pin *pin, uint64_t position)
+{
+    run_unpin(pin);
+    pin->position = position;
+    run_pin_before(&table->pins, pin);
+}
+
+int tasklog_table_forward(struct tasklog_table *table, tasklog_table_keep *keep, void *context)
+{
+    struct task *task = oldest_open(table);
+    uint64_t first, position;
+    size_t bytes;
+    char *data;
+
+    if (!task)
+        return 0;
+    table_uncount(table, task);
+    int r = logbuf_move(&task->run.log, table->env.spill, &first);
+    table_count(table, task);
+    if (r < 0)
+        return r;
+    r = snapshot_write(task, &data, &bytes);
+    if (r < 0)
+        return r;
+    r = keep(context, data, bytes, &position);
+    free(data);
+    if (r < 0)
+        return r;
+    move_pin(table, &task->run.pin, first != 0 ? first : position);
+    return 1;
+}
+
+/* Puts a task into a list that is sorted by `time`, from its end: it belongs near it, or rarely not. */
+static void add_sorted(struct task_link *list, struct task_link *link, size_t link_offset,
+                       size_t time_offset)
+{
+    int64_t time_ms = *(int64_t *)(void *)((char *)link - link_offset + time_offset);
+    struct task_link *at = list;
+
+    while (at->prev != list &&
+           *(int64_t *)(void *)((char *)at->prev - link_offset + time_offset) > time_ms)
+        at = at->prev;
+    list_add(at, link);
+}
+
+int tasklog_table_restore(struct tasklog_table *table, const char *data, size_t bytes,
+                          uint64_t position, int64_t shift_ms)
+{
+    struct logbuf_place place;
+    struct task *task;
+    int r = snapshot_read(data, bytes, &task);
+
+    if (r < 0)
+        return r;
+    const struct tasklog_line key = key_of(&task->run);
+    struct task *known = index_find(&table->index, &key);
+    if (known)
+        table_drop(table, known);
+    task->started_ms += shift_ms;
+    task->quiet_ms += shift_ms;
+    index_add(&table->index, task);
+    add_sorted(&table->age, &task->age, offsetof(struct task, age),
+               offsetof(struct task, started_ms));
+    add_sorted(&table->quiet, &task->quiet, offsetof(struct task, quiet),
+               offsetof(struct task, quiet_ms)); /* as for `warm`: it has no text in memory */
+    table->open_count++;
+    const bool has_text = logbuf_next_place(&task->run.log, NULL, &place) != NULL;
+    move_pin(table, &task->run.pin, has_text ? place.position : position);
+    table_count(table, task);
+    return 0;
+}
+
+void tasklog_table_set_spill(struct tasklog_table *table, const struct tasklog_spill *spill)
+{
+    table->env.spill = spill;
+}
+
+/* Moves a task's text out of memory. Returns whether none of it is left there. */
+static bool spill_task(struct tasklog_table *table, struct task *task, size_t want_bytes,
+                       size_t *freed)
+{
+    struct logbuf *log = &task->run.log;
+    size_t bytes = logbuf_spill(log, table->env.spill, want_bytes - *freed);
+
+    *freed += bytes;
+    table->memory_bytes -= bytes;
+    return logbuf_is_spilled(log);
+}
+
+size_t tasklog_table_spill(struct tasklog_table *table, size_t want_bytes)
+{
+    struct task_link *link;
+    size_t freed = 0;
+
+    /* A log that has text left when enough has not been freed could not be written. */
+    for (; freed < want_bytes && table->warm != &table->quiet; table->warm = table->warm->next)
+        if (!spill_task(table, task_of(table->warm, offsetof(struct task, quiet)), want_bytes,
+                        &freed))
+            return freed;
+    for (link = table->late.next; freed < want_bytes && link != &table->late; link = link->next)
+        if (!spill_task(table, task_of(link, offsetof(struct task, show)), want_bytes, &freed))
+            return freed;
+    return freed;
+}

@@ -39,6 +39,7 @@ struct tasklog_counters {
     uint64_t ended_idle;
     uint64_t ended_max_runtime;
     uint64_t ended_restarted;
+    uint64_t ended_died;
     uint64_t
         rows_stored; /* results of ended tasks, late lines among them, that are in the database */
     uint64_t rows_live;    /* writes of running tasks */
@@ -52,7 +53,8 @@ struct tasklog_counters {
     uint64_t
         redelivered; /* (since the start) dropped: came again after a crash, the spool had them */
     uint64_t spool_bytes;
-    uint64_t letters;   /* dead letters, as far as this process knows */
+    uint64_t letters; /* dead letters, as far as this process knows */
+    uint64_t unread;  /* (since the start) messages that the source has lost, as far as it knows */
     uint64_t unspooled; /* (since the start) lines and decisions that the spool had no room for */
 };
 
@@ -95,6 +97,18 @@ size_t tasklog_collector_cursor(struct tasklog_collector *collector, char *buffe
  * errno: that is not in the spool then. */
 int tasklog_collector_pass(struct tasklog_collector *collector, const char *cursor, size_t bytes)
     __attribute__((warn_unused_result));
+
+/*
+ * News of the source, with its cursor: `source` has origin and cursor, and nothing else is looked at. All
+ * running tasks whose last line came from that origin, or, if it names no process ("unit" of "unit:pid"), from
+ * one of its processes, are closed a second later as died (`how` tells people), or get `text` as a line of
+ * their log, for `count` messages of theirs may be missing. An empty origin means all tasks.
+ * 0, or negative errno: then it was not taken.
+ */
+int tasklog_collector_died(struct tasklog_collector *collector, const struct tasklog_line *source,
+                           const char *how) __attribute__((warn_unused_result));
+int tasklog_collector_note(struct tasklog_collector *collector, const struct tasklog_line *source,
+                           const char *text, uint64_t count) __attribute__((warn_unused_result));
 
 /* Counts a message that is no task's line; says so now and then. `tag` is shown with what is wrong. */
 void tasklog_collector_reject(struct tasklog_collector *collector, const char *tag,

@@ -6,10 +6,11 @@
 #ifndef TASKLOG_LINE_H
 #define TASKLOG_LINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TASKLOG_CURSOR_BYTES_MAX = 1000 };
+enum { TASKLOG_CURSOR_BYTES_MAX = 1000, TASKLOG_ORIGIN_BYTES_MAX = 320 };
 
 struct tasklog_line {
     const char *kind; /* valid: see tag.h */
@@ -27,6 +28,10 @@ struct tasklog_line {
     int severity;        /* syslog's: 0 emergency … 7 debug */
     const char *cursor;  /* where the front's source stands when it has given this line; opaque */
     size_t cursor_bytes; /* at most TASKLOG_CURSOR_BYTES_MAX; 0 = the source cannot be read again */
+    const char *origin;  /* which process sent it, as the front names it; may be empty */
+    size_t origin_bytes; /* at most TASKLOG_ORIGIN_BYTES_MAX */
+    uint32_t sender_pid; /* of its sender, as the kernel vouches for it; 0 = not known */
+    bool is_local;       /* it was logged on this host: a process that it names can be watched */
     uint64_t position;   /* where it lies in the spool; greater for each line, 0 = there is none */
 };
 

@@ -43,8 +43,9 @@ struct tasklog_report {
     const char *status;      /* RUNNING, COMPLETED, FAILED, or the word that the end marker gave */
     const char *summary;     /* without time stamp; "" while the task runs */
     const char *first_error; /* first line of the first message at error or worse, or "" */
-    const char *end_reason;  /* marker, idle, max_runtime, restarted; "" while the task runs */
-    bool complete;           /* the end marker was seen and no line is missing */
+    const char *end_reason; /* marker, idle, max_runtime, restarted, died; "" while the task runs */
+    const char *end_detail; /* died: how, for people; otherwise "" */
+    bool complete;          /* the end marker was seen and no line is missing */
     int64_t start_us;
     int64_t end_us;      /* TASKLOG_ABSENT while the task runs */
     int64_t duration_us; /* never negative */

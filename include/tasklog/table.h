@@ -46,6 +46,24 @@ struct tasklog_table_counters {
     uint64_t ended_idle;
     uint64_t ended_max_runtime;
     uint64_t ended_restarted;
+    uint64_t ended_died;
+};
+
+/* A process that a task has named, so that its death ends the task. */
+struct tasklog_process {
+    uint32_t pid; /* 0 = none was named */
+    uint64_t
+        start; /* when it was started and on which boot, as the collector has found; 0 = it has */
+    uint64_t boot; /* not looked yet */
+};
+
+/* Who logs for a running task. */
+struct tasklog_sender {
+    const char *kind;
+    const char *task_id;
+    const char *origin; /* of the last line that had one; "" */
+    struct tasklog_process process;
+    int64_t started_ms; /* when the task began, mono_ms */
 };
 
 struct tasklog_table;
@@ -82,11 +100,33 @@ bool tasklog_table_knows(const struct tasklog_table *table, const struct tasklog
 
 /*
  * Closes a running task as the clock would (it did, and is doing so again from the spool): `reason` is
- * an end_reason of the contract. Nothing happens if there is no such task. 0 or -ENOMEM.
+ * an end_reason of the contract, `detail` its end_detail. Nothing happens if there is no such task. 0 or
+ * -ENOMEM.
  */
 int tasklog_table_close(struct tasklog_table *table, const struct tasklog_line *key,
-                        const char *reason, struct tasklog_now now, struct tasklog_results *results)
+                        const char *reason, const char *detail, struct tasklog_now now,
+                        struct tasklog_results *results) __attribute__((warn_unused_result));
+
+/*
+ * Shows every running task's sender to `judge`. If that answers with words, not NULL, the task is ended as
+ * FAILED by `died`, and the words tell how. 0 or -ENOMEM: some were not closed.
+ */
+typedef const char *tasklog_table_judge(void *context, const struct tasklog_sender *sender);
+int tasklog_table_close_dead(struct tasklog_table *table, tasklog_table_judge *judge, void *context,
+                             struct tasklog_now now, struct tasklog_results *results)
     __attribute__((warn_unused_result));
+
+/* The same, but the words are put into the task's log, as a line that does not count, for lines of it may be
+ * missing. Returns how many tasks there were, or -ENOMEM: not all. */
+int tasklog_table_note(struct tasklog_table *table, tasklog_table_judge *judge, void *context,
+                       struct tasklog_now now) __attribute__((warn_unused_result));
+
+/* The process that the line named which was taken last: by `@task start`, and on this host. 0 = none. */
+uint32_t tasklog_table_last_pid(const struct tasklog_table *table);
+
+/* What is known of the process that a running task has named. */
+void tasklog_table_identify(struct tasklog_table *table, const struct tasklog_line *key,
+                            const struct tasklog_process *process);
 
 /* After a replay: moves every task's times by so much, and counts from zero. */
 void tasklog_table_resume(struct tasklog_table *table, int64_t shift_ms);

@@ -87,9 +87,17 @@ static bool shows_live(const struct tasklog_collector *collector)
     return !collector->away && collector->queue.count < LIVE_QUEUE_MAX && !must_wait(collector);
 }
 
+static int64_t next_due_ms(const struct tasklog_collector *collector)
+{
+    int64_t due_ms = tasklog_table_due_ms(collector->table, shows_live(collector));
+    int64_t dead_ms = deaths_due_ms(&collector->deaths);
+
+    return dead_ms < due_ms ? dead_ms : due_ms;
+}
+
 void collector_wake_timer(struct tasklog_collector *collector)
 {
-    if (tasklog_table_due_ms(collector->table, shows_live(collector)) < collector->timer_wake_ms)
+    if (next_due_ms(collector) < collector->timer_wake_ms)
         pthread_cond_signal(&collector->due);
 }
 
@@ -113,13 +121,14 @@ static int64_t tick(struct tasklog_collector *collector)
     struct tasklog_now now = collector_now(collector);
     struct tasklog_results results = {0};
 
+    collector_close_dead(collector, now, &results);
     tasklog_table_tick(collector->table, now, &results);
     keep_closed(collector, &results, now);
     tasklog_results_append(&collector->queue, &results);
     collector_spool_release(collector);
     while (shows_live(collector) && tasklog_table_show(collector->table, now, &collector->queue))
         ;
-    int64_t due_ms = tasklog_table_due_ms(collector->table, shows_live(collector));
+    int64_t due_ms = next_due_ms(collector);
     /* What is still due has failed for want of memory. */
     return due_ms > now.mono_ms ? due_ms : now.mono_ms + NO_MEMORY_RETRY_MS;
 }
@@ -141,6 +150,13 @@ static void *collector_timer(void *argument)
 
 /* ---- lines ---- */
 
+static bool is_control(const struct tasklog_collector *collector, const struct tasklog_line *line)
+{
+    size_t bytes = strlen(collector->config->marker);
+
+    return line->text_bytes > bytes && memcmp(line->text, collector->config->marker, bytes) == 0;
+}
+
 /* One line, into the table and the spool. False if there is no memory for it now. */
 static bool take_line(struct tasklog_collector *collector, const struct tasklog_line *given,
                       struct tasklog_now now)
@@ -148,6 +164,10 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
     bool tight = !collector_relieve(collector); /* then logs must not grow */
     struct tasklog_line line = *given;
 
+    if (!is_control(collector, &line)) { /* only a control line names a process */
+        line.sender_pid = 0;
+        line.is_local = false;
+    }
     if (collector_spool_has(collector, given, now.mono_ms)) {
         collector->redelivered++;
         return true;
@@ -165,9 +185,13 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
         entry_write_line(collector->spool, &line, now, tight,
                          tasklog_table_last_run(collector->table));
         collector_spool_at(collector, line.cursor, line.cursor_bytes, line.position);
-        collector_spool_forward(collector);
-    } else if (r > 0 && collector->spool)
+    } else if (r > 0 && collector->spool) {
         collector->unspooled++;
+    }
+    if (r > 0 && tasklog_table_last_pid(collector->table) != 0)
+        collector_watch(collector, &line, tasklog_table_last_pid(collector->table));
+    if (r > 0 && line.position != 0)
+        collector_spool_forward(collector);
     return true;
 }
 
@@ -262,6 +286,7 @@ void tasklog_collector_count(struct tasklog_collector *collector,
         .ended_idle = table->ended_idle,
         .ended_max_runtime = table->ended_max_runtime,
         .ended_restarted = table->ended_restarted,
+        .ended_died = table->ended_died,
         .rows_stored = collector->rows_stored,
         .rows_live = collector->rows_live,
         .rows_refused = collector->rows_refused,
@@ -269,6 +294,7 @@ void tasklog_collector_count(struct tasklog_collector *collector,
         .batches = collector->batches,
         .retries = collector->retries,
         .unspooled = collector->unspooled,
+        .unread = collector->unread,
         .redelivered = collector->redelivered,
         .letters = collector->letter_count,
         .spool_bytes = collector->spool ? tasklog_spool_bytes(collector->spool) : 0,
@@ -366,6 +392,12 @@ int tasklog_collector_start(struct tasklog_collector *collector, char *error)
 
     if (r < 0)
         return r;
+    r = watch_new(collector_process_died, collector, &collector->watch);
+    if (r < 0) {
+        snprintf(error, TASKLOG_ERROR_BYTES, "processes cannot be watched: %s", strerror(-r));
+        return r;
+    }
+    collector_watch_all(collector);
     r = start_threads(collector);
     if (r < 0)
         snprintf(error, TASKLOG_ERROR_BYTES, "its threads cannot be started: %s", strerror(-r));
@@ -423,6 +455,8 @@ void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
 
     pthread_join(collector->writer, NULL);
     pthread_join(collector->timer, NULL);
+    watch_free(collector->watch); /* its thread calls us */
+    collector->watch = NULL;
     if (collector->spool) /* until now somebody listened */
         (void)!entry_write_time(collector->spool, collector_now(collector));
     drop_results(collector);
@@ -435,6 +469,8 @@ void tasklog_collector_free(struct tasklog_collector *collector)
     tasklog_collector_stop(collector, 0);
     tasklog_results_clear(&collector->queue);
     tasklog_results_clear(&collector->parked);
+    watch_free(collector->watch);
+    deaths_done(&collector->deaths);
     tasklog_store_free(collector->store);
     tasklog_table_free(collector->table);
     tasklog_spool_close(collector->spool);

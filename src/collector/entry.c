@@ -21,6 +21,14 @@ struct line_head {
     uint8_t kind_bytes;
     uint8_t severity;
     uint8_t tight;
+    uint8_t has_source; /* behind the texts there is more */
+};
+
+/* Of a line that says more of where it came from; origin and cursor follow, up to the record's end. */
+struct source_head {
+    uint32_t sender_pid;
+    uint16_t origin_bytes;
+    uint8_t is_local;
     uint8_t zero;
 };
 
@@ -31,6 +39,21 @@ struct close_head {
     uint16_t id_bytes;
     uint16_t kind_bytes;
     uint32_t zero;
+};
+
+struct process_head {
+    uint64_t start;
+    uint64_t boot;
+    uint32_t pid;
+    uint16_t id_bytes;
+    uint16_t kind_bytes;
+};
+
+struct news_head {
+    int64_t mono_ms;
+    int64_t wall_us;
+    uint32_t detail_bytes;
+    uint32_t origin_bytes;
 };
 
 struct done_record {
@@ -64,10 +87,22 @@ static size_t formatted_bytes(const struct tasklog_line *line)
     return line->formatted ? line->formatted_bytes : 0;
 }
 
+static bool has_source(const struct tasklog_line *line)
+{
+    return line->cursor_bytes > 0 || line->origin_bytes > 0 || line->sender_pid != 0 ||
+           line->is_local;
+}
+
+static size_t source_bytes(const struct tasklog_line *line)
+{
+    return has_source(line) ? sizeof(struct source_head) + line->origin_bytes + line->cursor_bytes
+                            : 0;
+}
+
 size_t entry_line_bytes(const struct tasklog_line *line)
 {
     return sizeof(struct line_head) + line->kind_bytes + line->id_bytes + line->host_bytes +
-           line->text_bytes + formatted_bytes(line) + line->cursor_bytes;
+           line->text_bytes + formatted_bytes(line) + source_bytes(line);
 }
 
 void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *line,
@@ -85,7 +120,11 @@ void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *li
         .kind_bytes = (uint8_t)line->kind_bytes,
         .severity = (uint8_t)line->severity,
         .tight = tight,
+        .has_source = has_source(line),
     };
+    const struct source_head source = {.sender_pid = line->sender_pid,
+                                       .origin_bytes = (uint16_t)line->origin_bytes,
+                                       .is_local = line->is_local};
     const struct tasklog_spool_piece pieces[] = {
         {&head, sizeof(head)},
         {line->kind, line->kind_bytes},
@@ -93,6 +132,8 @@ void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *li
         {line->host, line->host_bytes},
         {line->text, line->text_bytes},
         {line->formatted, formatted_bytes(line)},
+        {&source, has_source(line) ? sizeof(source) : 0},
+        {line->origin, line->origin_bytes},
         {line->cursor, line->cursor_bytes},
     };
 
@@ -123,7 +164,8 @@ int entry_write_close(struct tasklog_spool *spool, const struct tasklog_report *
                               .kind_bytes = (uint16_t)strlen(report->kind)};
     const struct tasklog_spool_piece pieces[] = {{&head, sizeof(head)},
                                                  {report->kind, head.kind_bytes},
-                                                 {report->task_id, head.id_bytes}};
+                                                 {report->task_id, head.id_bytes},
+                                                 {report->end_detail, strlen(report->end_detail)}};
 
     strncpy(head.reason, report->end_reason, sizeof(head.reason) - 1);
     return write_entry(spool, ENTRY_CLOSE, pieces, sizeof(pieces) / sizeof(pieces[0]));
@@ -169,6 +211,41 @@ int entry_write_cursor(struct tasklog_spool *spool, const char *cursor, size_t b
                        tasklog_position *ret_position)
 {
     return write_bytes(spool, ENTRY_CURSOR, cursor, bytes, ret_position);
+}
+
+int entry_write_process(struct tasklog_spool *spool, const struct tasklog_line *key,
+                        const struct tasklog_process *process)
+{
+    const struct process_head head = {.start = process->start,
+                                      .boot = process->boot,
+                                      .pid = process->pid,
+                                      .id_bytes = (uint16_t)key->id_bytes,
+                                      .kind_bytes = (uint16_t)key->kind_bytes};
+    const struct tasklog_spool_piece pieces[] = {{&head, sizeof(head)},
+                                                 {key->kind, key->kind_bytes},
+                                                 {key->id, key->id_bytes}};
+
+    return write_entry(spool, ENTRY_PROCESS, pieces, sizeof(pieces) / sizeof(pieces[0]));
+}
+
+int entry_write_news(struct tasklog_spool *spool, enum entry_type type,
+                     const struct tasklog_line *source, const char *detail, struct tasklog_now now,
+                     tasklog_position *ret_position)
+{
+    const struct news_head head = {.mono_ms = now.mono_ms,
+                                   .wall_us = now.wall_us,
+                                   .detail_bytes = (uint32_t)strlen(detail),
+                                   .origin_bytes = (uint32_t)source->origin_bytes};
+    const struct tasklog_spool_piece pieces[] = {{&head, sizeof(head)},
+                                                 {detail, head.detail_bytes},
+                                                 {source->origin, source->origin_bytes},
+                                                 {source->cursor, source->cursor_bytes}};
+    size_t bytes = sizeof(head) + head.detail_bytes + source->origin_bytes + source->cursor_bytes;
+    int r = tasklog_spool_reserve(spool, bytes, ret_position);
+
+    if (r == 0)
+        tasklog_spool_write(spool, (uint32_t)type, pieces, sizeof(pieces) / sizeof(pieces[0]));
+    return r;
 }
 
 static int write_now(struct tasklog_spool *spool, enum entry_type type, struct tasklog_now now)
@@ -221,6 +298,35 @@ static bool names_are_valid(const struct tasklog_line *line)
            tasklog_id_is_valid(line->id, line->id_bytes);
 }
 
+static bool read_source(const char **at, size_t *left, struct tasklog_line *line)
+{
+    struct source_head head;
+    const char *bytes;
+
+    if (!take(at, left, sizeof(head), &bytes))
+        return false;
+    memcpy(&head, bytes, sizeof(head));
+    line->sender_pid = head.sender_pid;
+    line->is_local = head.is_local != 0;
+    line->origin_bytes = head.origin_bytes;
+    if (!take(at, left, line->origin_bytes, &line->origin))
+        return false;
+    line->cursor_bytes = *left;
+    return take(at, left, line->cursor_bytes, &line->cursor) &&
+           line->origin_bytes <= TASKLOG_ORIGIN_BYTES_MAX &&
+           line->cursor_bytes <= TASKLOG_CURSOR_BYTES_MAX;
+}
+
+/* Text for people, up to the end. */
+static bool read_detail(const char *at, size_t left, struct entry *entry)
+{
+    if (left > ENTRY_DETAIL_BYTES_MAX || memchr(at, '\0', left))
+        return false;
+    memcpy(entry->detail, at, left);
+    entry->detail[left] = '\0';
+    return true;
+}
+
 static bool read_line(const char *at, size_t left, struct entry *entry)
 {
     struct tasklog_line *line = &entry->line;
@@ -250,9 +356,9 @@ static bool read_line(const char *at, size_t left, struct entry *entry)
         if (!take(&at, &left, line->formatted_bytes, &line->formatted))
             return false;
     }
-    line->cursor = at;
-    line->cursor_bytes = left;
-    return left <= TASKLOG_CURSOR_BYTES_MAX && names_are_valid(line);
+    if (head.has_source && !read_source(&at, &left, line))
+        return false;
+    return left == 0 && names_are_valid(line);
 }
 
 static bool read_close(const char *at, size_t left, struct entry *entry)
@@ -270,7 +376,44 @@ static bool read_close(const char *at, size_t left, struct entry *entry)
     entry->reason[sizeof(entry->reason) - 1] = '\0';
     *line = (struct tasklog_line){.kind_bytes = head.kind_bytes, .id_bytes = head.id_bytes};
     return take(&at, &left, line->kind_bytes, &line->kind) &&
+           take(&at, &left, line->id_bytes, &line->id) && names_are_valid(line) &&
+           read_detail(at, left, entry);
+}
+
+static bool read_process(const char *at, size_t left, struct entry *entry)
+{
+    struct tasklog_line *line = &entry->line;
+    struct process_head head;
+    const char *bytes;
+
+    if (!take(&at, &left, sizeof(head), &bytes))
+        return false;
+    memcpy(&head, bytes, sizeof(head));
+    entry->process =
+        (struct tasklog_process){.pid = head.pid, .start = head.start, .boot = head.boot};
+    *line = (struct tasklog_line){.kind_bytes = head.kind_bytes, .id_bytes = head.id_bytes};
+    return take(&at, &left, line->kind_bytes, &line->kind) &&
            take(&at, &left, line->id_bytes, &line->id) && left == 0 && names_are_valid(line);
+}
+
+static bool read_news(const char *at, size_t left, struct entry *entry)
+{
+    struct tasklog_line *line = &entry->line;
+    struct news_head head;
+    const char *bytes, *detail;
+
+    if (!take(&at, &left, sizeof(head), &bytes))
+        return false;
+    memcpy(&head, bytes, sizeof(head));
+    entry->now = (struct tasklog_now){.mono_ms = head.mono_ms, .wall_us = head.wall_us};
+    line->origin_bytes = head.origin_bytes;
+    if (!take(&at, &left, head.detail_bytes, &detail) ||
+        !take(&at, &left, line->origin_bytes, &line->origin))
+        return false;
+    line->cursor = at;
+    line->cursor_bytes = left;
+    return line->origin_bytes <= TASKLOG_ORIGIN_BYTES_MAX && left <= TASKLOG_CURSOR_BYTES_MAX &&
+           read_detail(detail, head.detail_bytes, entry);
 }
 
 static bool read_done(const void *data, size_t bytes, struct entry *entry)
@@ -334,6 +477,11 @@ bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret
         return read_start(data, bytes, ret_entry);
     case ENTRY_TEXT:
         return true;
+    case ENTRY_PROCESS:
+        return read_process(data, bytes, ret_entry);
+    case ENTRY_DEATH:
+    case ENTRY_NOTE:
+        return read_news(data, bytes, ret_entry);
     case ENTRY_CURSOR:
         if (bytes > TASKLOG_CURSOR_BYTES_MAX)
             return false;

@@ -4,7 +4,10 @@
  * same lines through an empty table lead to the same tasks and results again.
  *
  *     LINE    a line that was taken, with the time at which it was and the cursor of its source behind it
- *     CLOSE   a task was closed by the clock
+ *     CLOSE   a task was closed, by the clock or because its sender had died
+ *     PROCESS which process it is that a task has named
+ *     DEATH   some senders are dead, the source says
+ *     NOTE    lines of some senders may be missing, the source says
  *     DONE    a result needs no more care: the database has it, or it lies with the dead letters
  *     TEXT    part of a log that was moved out of memory; a replay does not need it
  *     TASK    a running task as it is, moved here from older entries that can go then
@@ -38,19 +41,25 @@ enum entry_type {
     ENTRY_TASK = 6,
     ENTRY_RULES = 7,
     ENTRY_TIME = 8,
-    ENTRY_CURSOR = 9
+    ENTRY_CURSOR = 9,
+    ENTRY_PROCESS = 10,
+    ENTRY_DEATH = 11,
+    ENTRY_NOTE = 12
 };
 
-enum { ENTRY_MARKER_BYTES_MAX = 64 };
+enum { ENTRY_MARKER_BYTES_MAX = 64, ENTRY_DETAIL_BYTES_MAX = 400 };
 
 /* One of them, decoded; texts point into the record. */
 struct entry {
     enum entry_type type;
     struct tasklog_now now;
-    struct tasklog_line line; /* LINE: all of it; CLOSE: kind and id */
-    bool tight;               /* LINE: memory was short */
-    char reason[16];          /* CLOSE */
-    uint64_t run;             /* LINE, DONE: the position of the line that began the run */
+    struct tasklog_line
+        line;        /* LINE: all of it; CLOSE, PROCESS: kind and id; DEATH, NOTE: origin, cursor */
+    bool tight;      /* LINE: memory was short */
+    char reason[16]; /* CLOSE */
+    char detail[ENTRY_DETAIL_BYTES_MAX + 1]; /* CLOSE, DEATH, NOTE */
+    struct tasklog_process process;          /* PROCESS */
+    uint64_t run; /* LINE, DONE: the position of the line that began the run */
     enum tasklog_result_type result;
     int64_t end_chars;
     struct tasklog_rules rules; /* RULES: those that shape results; the marker is not set */
@@ -81,6 +90,12 @@ int entry_write_time(struct tasklog_spool *spool, struct tasklog_now now)
     __attribute__((warn_unused_result));
 int entry_write_cursor(struct tasklog_spool *spool, const char *cursor, size_t bytes,
                        tasklog_position *ret_position) __attribute__((warn_unused_result));
+int entry_write_process(struct tasklog_spool *spool, const struct tasklog_line *key,
+                        const struct tasklog_process *process) __attribute__((warn_unused_result));
+/* DEATH or NOTE: of the `origin` of `source`, whose cursor stands behind it. */
+int entry_write_news(struct tasklog_spool *spool, enum entry_type type,
+                     const struct tasklog_line *source, const char *detail, struct tasklog_now now,
+                     tasklog_position *ret_position) __attribute__((warn_unused_result));
 int entry_write_rules(struct tasklog_spool *spool, const struct tasklog_rules *rules)
     __attribute__((warn_unused_result));
 

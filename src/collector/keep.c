@@ -170,7 +170,7 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         (void)collector_relieve(collector);
         break;
     case ENTRY_CLOSE:
-        r = tasklog_table_close(collector->table, &entry.line, entry.reason,
+        r = tasklog_table_close(collector->table, &entry.line, entry.reason, entry.detail,
                                 shifted(replay, entry.now), &results);
         keep_results(replay, &results);
         break;
@@ -179,6 +179,18 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         tasklog_results_remove(&collector->queue, entry.run, entry.result, entry.end_chars);
         break;
     case ENTRY_TEXT:
+        break;
+    case ENTRY_PROCESS:
+        tasklog_table_identify(collector->table, &entry.line, &entry.process);
+        break;
+    case ENTRY_DEATH:
+        collector_spool_at(collector, entry.line.cursor, entry.line.cursor_bytes, position);
+        collector_hear_death(collector, &entry.line, entry.detail,
+                             shifted(replay, entry.now).mono_ms);
+        break;
+    case ENTRY_NOTE:
+        collector_spool_at(collector, entry.line.cursor, entry.line.cursor_bytes, position);
+        r = collector_hear_note(collector, &entry.line, entry.detail, shifted(replay, entry.now));
         break;
     case ENTRY_CURSOR:
         collector_spool_at(collector, entry.data, entry.bytes, position);
@@ -266,7 +278,9 @@ static int replay_spool(struct tasklog_collector *collector, char *error)
         snprintf(error, TASKLOG_ERROR_BYTES, "out of memory");
         return r;
     }
-    tasklog_table_resume(collector->table, replay.begun ? now.mono_ms - replay.last_ms : 0);
+    int64_t shift_ms = replay.begun ? now.mono_ms - replay.last_ms : 0;
+    tasklog_table_resume(collector->table, shift_ms);
+    deaths_shift(&collector->deaths, shift_ms);
     say_recovered(collector, &replay, &damage);
     return 0;
 }

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "death.h"
+#include "watch.h"
 #include "rate.h"
 #include "settings.h"
 #include "tasklog/collector.h"
@@ -76,6 +78,10 @@ struct tasklog_collector {
     char cursor[TASKLOG_CURSOR_BYTES_MAX]; /* of the front's source, as the spool has it */
     size_t cursor_bytes;
     tasklog_position cursor_position; /* where in the spool it lies; 0 = there is none */
+    struct watch *watch;              /* of processes; has a lock of its own */
+    struct deaths deaths;
+    int64_t deaths_now_ms; /* while those are closed that are due by then */
+    uint64_t unread;       /* messages that the source has lost */
 };
 
 /* ---- keep.c: the collector's use of its spool. The lock is held in all but the first and last. ---- */
@@ -124,6 +130,29 @@ void collector_spool_sync(struct tasklog_collector *collector);
 
 /* Tells, once, that the spool takes nothing, or that it does again. */
 void collector_spool_say(struct tasklog_collector *collector);
+
+/* ---- senders.c: who logs, and who has died. The lock is held in all but the first two. ---- */
+
+/* For the watch: `context` is the collector. */
+void collector_process_died(void *context, const struct tasklog_process *process);
+
+/* After a start: watches the processes of the tasks that the spool had. */
+void collector_watch_all(struct tasklog_collector *collector);
+
+/* The line, which was just taken, has named a process. */
+void collector_watch(struct tasklog_collector *collector, const struct tasklog_line *line,
+                     uint32_t pid);
+
+/* Closes the tasks of those that have been dead for a while. */
+void collector_close_dead(struct tasklog_collector *collector, struct tasklog_now now,
+                          struct tasklog_results *results);
+
+/* News of the source, for the first time or in a replay. The second: 0 or -ENOMEM. */
+void collector_hear_death(struct tasklog_collector *collector, const struct tasklog_line *source,
+                          const char *how, int64_t now_ms);
+int collector_hear_note(struct tasklog_collector *collector, const struct tasklog_line *source,
+                        const char *text, struct tasklog_now now)
+    __attribute__((warn_unused_result));
 
 /* The thread that owns the store; its argument is the collector. */
 void *collector_writer(void *collector);

@@ -144,14 +144,72 @@ static bool take_line(struct feed *feed, const struct frame *frame)
                               .text_bytes = texts[FRAME_TEXT].bytes,
                               .cursor = texts[FRAME_POSITION].data,
                               .cursor_bytes = texts[FRAME_POSITION].bytes,
+                              .origin = texts[FRAME_ORIGIN].data,
+                              .origin_bytes = texts[FRAME_ORIGIN].bytes,
+                              .sender_pid = frame->pid,
+                              .is_local = !feed->journal->directory,
                               .time_us = frame->time_us,
                               .severity = frame->severity};
     return feed->line_count < LINES_MAX || give_lines(feed);
 }
 
-static void take_other(struct feed *feed, const struct frame *frame)
+static int tell_lost(struct feed *feed, const struct frame *frame,
+                     const struct tasklog_line *source)
 {
-    const struct frame_text *position = &frame->texts[FRAME_POSITION];
+    char text[160];
+
+    if (frame->type == FRAME_SUPPRESSED)
+        snprintf(text, sizeof(text),
+                 "[... %llu messages of this unit are missing here: the journal's rate limit "
+                 "suppressed them ...]",
+                 (unsigned long long)frame->count);
+    else if (frame->count > 0)
+        snprintf(text, sizeof(text),
+                 "[... lines may be missing here: %llu entries of the journal were removed before "
+                 "they were read ...]",
+                 (unsigned long long)frame->count);
+    else
+        snprintf(text, sizeof(text),
+                 "[... lines may be missing here: the journal was replaced by another ...]");
+    if (frame->type == FRAME_LOST)
+        say(feed, LOG_WARNING, "entries of the journal were removed before they were read: %llu",
+            (unsigned long long)frame->count);
+    return tasklog_collector_note(feed->collector, source, text, frame->count);
+}
+
+/* News go to the collector with their position. 0 or negative errno: the spool takes nothing. */
+static int tell_news(struct feed *feed, const struct frame *frame)
+{
+    const struct tasklog_line source = {.origin = frame->texts[FRAME_ORIGIN].data,
+                                        .origin_bytes = frame->texts[FRAME_ORIGIN].bytes,
+                                        .cursor = frame->texts[FRAME_POSITION].data,
+                                        .cursor_bytes = frame->texts[FRAME_POSITION].bytes};
+    char how[256];
+
+    switch (frame->type) {
+    case FRAME_LOST:
+    case FRAME_SUPPRESSED:
+        return tell_lost(feed, frame, &source);
+    case FRAME_DIED:
+        snprintf(how, sizeof(how), "%.*s", (int)frame->texts[FRAME_TEXT].bytes,
+                 frame->texts[FRAME_TEXT].data);
+        return tasklog_collector_died(feed->collector, &source, how);
+    default:
+        return tasklog_collector_died(feed->collector, &source, "the machine was started again");
+    }
+}
+
+static void remember_passed(struct feed *feed, const struct frame_text *position)
+{
+    if (position->bytes > sizeof(feed->passed))
+        return;
+    memcpy(feed->passed, position->data, position->bytes);
+    feed->passed_bytes = position->bytes;
+}
+
+/* False if it is time to go. */
+static bool take_other(struct feed *feed, const struct frame *frame)
+{
     char why[128];
 
     if (frame->type == FRAME_WRONG) {
@@ -160,10 +218,15 @@ static void take_other(struct feed *feed, const struct frame *frame)
         tasklog_collector_reject(feed->collector, frame->texts[FRAME_KIND].data,
                                  frame->texts[FRAME_KIND].bytes, why);
     }
-    if (position->bytes == 0 || position->bytes > sizeof(feed->passed))
-        return;
-    memcpy(feed->passed, position->data, position->bytes);
-    feed->passed_bytes = position->bytes;
+    if (frame->type == FRAME_WRONG || frame->type == FRAME_PASS) {
+        remember_passed(feed, &frame->texts[FRAME_POSITION]);
+        return true;
+    }
+    while (tell_news(feed, frame) < 0)
+        if (pause_ms(feed, FULL_RETRY_MS))
+            return false;
+    feed->passed_bytes = 0;
+    return true;
 }
 
 /* Takes the frames that are whole. False if it is time to go, or they make no sense. */
@@ -187,8 +250,7 @@ static bool take_frames(struct feed *feed)
             goes_on = take_line(feed, &frame);
         } else {
             goes_on = give_lines(feed);
-            if (goes_on)
-                take_other(feed, &frame);
+            goes_on = goes_on && take_other(feed, &frame);
         }
     }
     if (goes_on)

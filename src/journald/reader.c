@@ -20,7 +20,7 @@ enum {
     WAIT_US = 500000,
     PASS_ENTRIES = 4096, /* so many that are of no matter are told of in one frame */
     SIGN_OF_LIFE_MS = 2000,
-    REST_MS = 10000,   /* how long a line's rest may take when the journal has nothing more */
+    REST_MS = 10000,  /* how long a line's rest may take when the journal has nothing more */
     REOPEN_MS = 5000, /* a journal that has no entry at all may be made later */
     BOOTS_KNOWN = 16,
 };

@@ -14,7 +14,7 @@
 struct reader_options {
     struct tasklog_journal journal;
     const char *position; /* where to begin; "" = where `since` says */
-    char *const *kinds; /* sorted by strcmp */
+    char *const *kinds;   /* sorted by strcmp */
     size_t kind_count;
     int out; /* the pipe */
 };

@@ -58,7 +58,7 @@ static const char *const template_parameters[USE_COUNT] = {
 #define TEXT_TEMPLATE " TasklogText"
 static uchar meta_format[] =
     "\"%syslogseverity% %protocol-version% %timereported:::date-unixtimestamp% "
-    "%timereported:::date-subseconds% %hostname% %syslogtag%\"";
+    "%timereported:::date-subseconds% %hostname% %$!pid% %syslogtag%\"";
 static uchar text_format[] = "\"%msg%\"";
 
 typedef struct _instanceData {
@@ -185,6 +185,7 @@ static rsRetVal add_counters(instanceData *pData)
         {"tasks.idle", &counters->ended_idle},
         {"tasks.max_runtime", &counters->ended_max_runtime},
         {"tasks.restarted", &counters->ended_restarted},
+        {"tasks.died", &counters->ended_died},
         {"tasks.open", &counters->open_tasks},
         {"rows.stored", &counters->rows_stored},
         {"rows.live", &counters->rows_live},
@@ -566,10 +567,12 @@ static int64_t read_fraction(const char *digits, size_t bytes)
     return us;
 }
 
-/* Reads the meta template: severity, protocol, time, host; the tag and the text. */
+/* Reads the meta template: severity, protocol, time, host, the sender's pid if imuxsock vouches for it; the
+ * tag and the text. */
 static void read_meta(const char *meta, size_t meta_bytes, struct tasklog_line *line,
                       struct tasklog_message *message)
 {
+    const char *own_host = (const char *)glbl.GetLocalHostName();
     const char *at = meta;
     size_t bytes;
 
@@ -581,6 +584,9 @@ static void read_meta(const char *meta, size_t meta_bytes, struct tasklog_line *
     line->host = next_field(&at, &line->host_bytes);
     if (line->host_bytes > HOST_BYTES_MAX)
         line->host_bytes = HOST_BYTES_MAX;
+    line->is_local = own_host && strncasecmp(own_host, line->host, line->host_bytes) == 0 &&
+                     own_host[line->host_bytes] == '\0';
+    line->sender_pid = (uint32_t)strtoul(next_field(&at, &bytes), NULL, 10);
     message->tag = at;
     message->tag_bytes = (size_t)(meta + meta_bytes - at);
 }

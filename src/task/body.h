@@ -4,6 +4,7 @@
  *
  *     table.c    lines in: which task a line belongs to, and what state that is in; the table's life
  *     due.c      what the clock does to tasks
+ *     senders.c  who logs, and what becomes of tasks whose sender has died
  *     spooled.c  what a spool keeps of tasks: where their lines lie, text that was moved out of memory
  *
  * Each waiting time is the same for all tasks, so a list that is only ever appended to is sorted by itself
@@ -33,6 +34,7 @@ struct tasklog_table {
     size_t memory_bytes; /* of all tasks' logs */
     size_t text_bytes;   /* the length of all tasks' logs */
     uint64_t last_run;   /* that of the last line that was taken */
+    uint32_t last_pid;   /* the process that it named */
     struct task_link age, quiet, live, ended, late;
     struct task_link *warm; /* in `quiet`: those before it have no text in memory */
     struct run_pin pins;    /* runs and results, by their first line in the spool */
@@ -107,6 +109,13 @@ void table_drop(struct tasklog_table *table, struct task *task);
 
 /* The same for an ended one after its lateWindow: hands out its late lines. */
 void table_forget(struct tasklog_table *table, struct task *task, struct tasklog_results *results);
+
+/* A sign of life of an open task, or text in its log: the idle time begins anew. */
+void table_touch(struct tasklog_table *table, struct task *task, int64_t now_ms);
+
+/* Closes an open task for `end`. 1, or -ENOMEM: it is still open. */
+int table_close(struct tasklog_table *table, struct task *task, enum run_end end,
+                struct tasklog_now now, struct tasklog_results *results);
 
 bool table_window_is_over(const struct tasklog_table *table, const struct task *task,
                           int64_t now_ms);

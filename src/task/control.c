@@ -237,6 +237,7 @@ int control_parse(const char *marker, const char *line, size_t line_bytes,
     control->status[0] = '\0';
     control->processed = control->failed = control->total = control->pid = TASKLOG_ABSENT;
     control->pid_self = false;
+    control->process = 0;
     control->text = NULL;
     control->text_bytes = 0;
     control->counter_count = 0;

@@ -32,6 +32,7 @@ struct control {
     int64_t total;
     int64_t pid;
     bool pid_self;
+    uint32_t process; /* which of these is to be watched, as the table has found; 0 = none */
     const char *text; /* NULL if not given; in the buffer, escapes turned back */
     size_t text_bytes;
     size_t counter_count;

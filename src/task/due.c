@@ -10,15 +10,6 @@ enum { LATE_FLUSH_MS = 200 }; /* late lines come in bursts: one statement for al
 
 /* Each of these does the first thing that is due in one list. 1 = did it, 0 = nothing is due,
  * -ENOMEM = it stays due. */
-static int close_due(struct tasklog_table *table, struct task *task, enum run_end end,
-                     struct tasklog_now now, struct tasklog_results *results)
-{
-    table_uncount(table, task);
-    int r = table_end(table, task, end, NULL, NULL, now, results);
-    table_count(table, task);
-    return r < 0 ? r : 1;
-}
-
 static int tick_age(struct tasklog_table *table, struct tasklog_now now,
                     struct tasklog_results *results)
 {
@@ -27,7 +18,7 @@ static int tick_age(struct tasklog_table *table, struct tasklog_now now,
 
     if (most == 0 || !task || now.mono_ms - task->started_ms < most)
         return 0;
-    return close_due(table, task, RUN_MAX_RUNTIME, now, results);
+    return table_close(table, task, RUN_MAX_RUNTIME, now, results);
 }
 
 static int tick_quiet(struct tasklog_table *table, struct tasklog_now now,
@@ -38,7 +29,7 @@ static int tick_quiet(struct tasklog_table *table, struct tasklog_now now,
 
     if (most == 0 || !task || now.mono_ms - task->quiet_ms < most)
         return 0;
-    return close_due(table, task, RUN_IDLE, now, results);
+    return table_close(table, task, RUN_IDLE, now, results);
 }
 
 static int tick_live(struct tasklog_table *table, struct tasklog_now now,
@@ -83,14 +74,18 @@ static int tick_ended(struct tasklog_table *table, struct tasklog_now now,
 }
 
 int tasklog_table_close(struct tasklog_table *table, const struct tasklog_line *key,
-                        const char *reason, struct tasklog_now now, struct tasklog_results *results)
+                        const char *reason, const char *detail, struct tasklog_now now,
+                        struct tasklog_results *results)
 {
     struct task *task = index_find(&table->index, key);
-    enum run_end end = strcmp(reason, "idle") == 0 ? RUN_IDLE : RUN_MAX_RUNTIME;
+    enum run_end end = strcmp(reason, "idle") == 0   ? RUN_IDLE
+                       : strcmp(reason, "died") == 0 ? RUN_DIED
+                                                     : RUN_MAX_RUNTIME;
 
     if (!task || task_has_ended(task))
         return 0;
-    int r = close_due(table, task, end, now, results);
+    table->env.detail = detail;
+    int r = table_close(table, task, end, now, results);
     return r < 0 ? r : 0;
 }
 

@@ -13,7 +13,8 @@ static const char *end_reason(enum run_end end)
                                         [RUN_MARKER] = "marker",
                                         [RUN_IDLE] = "idle",
                                         [RUN_MAX_RUNTIME] = "max_runtime",
-                                        [RUN_RESTARTED] = "restarted"};
+                                        [RUN_RESTARTED] = "restarted",
+                                        [RUN_DIED] = "died"};
     return names[end];
 }
 
@@ -36,6 +37,7 @@ void tasklog_result_view(const struct tasklog_result *result, struct tasklog_rep
         .summary = run_summary(result),
         .first_error = extra.first_error ? extra.first_error : "",
         .end_reason = end_reason((enum run_end)result->end),
+        .end_detail = run_detail(result),
         .complete = result->end == RUN_MARKER && !result->missing,
         .start_us = result->start_us,
         .end_us = ended ? ended->end_us : TASKLOG_ABSENT,

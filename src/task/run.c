@@ -97,7 +97,8 @@ static size_t names_bytes_of(const struct tasklog_result *run)
 
 static size_t ended_bytes(const struct tasklog_result *run)
 {
-    return sizeof(*run->ended) + strlen(run->ended->text) + strlen(run_summary(run)) + 2;
+    return sizeof(*run->ended) + strlen(run->ended->text) + strlen(run_summary(run)) +
+           strlen(run_detail(run)) + 3;
 }
 
 static struct run_ended *copy_ended(const struct tasklog_result *run)
@@ -124,6 +125,7 @@ struct tasklog_result *run_copy(const struct tasklog_result *run)
     copy->pin.prev = copy->pin.next = NULL;
     copy->log = (struct logbuf){0};
     copy->extra = NULL;
+    copy->origin = NULL;
     if (run->end != RUN_OPEN)
         copy->ended = copy_ended(run);
     if (run->extra)
@@ -193,6 +195,7 @@ void tasklog_result_free(struct tasklog_result *result)
     run_unpin(&result->pin);
     logbuf_done(&result->log);
     free_extra(result->extra);
+    free(result->origin);
     if (result->end != RUN_OPEN)
         free(result->ended);
     free(result);
@@ -258,7 +261,8 @@ static void add_counters(struct run_extra *extra, struct control *control)
 int run_report(struct tasklog_result *run, struct control *control)
 {
     if (control->counter_count == 0 && control->processed == TASKLOG_ABSENT &&
-        control->failed == TASKLOG_ABSENT && control->total == TASKLOG_ABSENT)
+        control->failed == TASKLOG_ABSENT && control->total == TASKLOG_ABSENT &&
+        control->process == 0)
         return 0;
     int r = run_need_extra(run);
     if (r == 0)
@@ -275,6 +279,8 @@ int run_report(struct tasklog_result *run, struct control *control)
         extra->total = control->total;
     if (extra->processed != TASKLOG_ABSENT && extra->failed == TASKLOG_ABSENT)
         extra->failed = 0;
+    if (control->process != 0)
+        extra->process = (struct tasklog_process){.pid = control->process};
     return 0;
 }
 
@@ -331,6 +337,25 @@ int64_t run_duration_us(const struct tasklog_result *run)
 const char *run_summary(const struct tasklog_result *run)
 {
     return run->end == RUN_OPEN ? "" : run->ended->text + strlen(run->ended->text) + 1;
+}
+
+const char *run_detail(const struct tasklog_result *run)
+{
+    const char *summary = run_summary(run);
+
+    return run->end == RUN_OPEN ? "" : summary + strlen(summary) + 1;
+}
+
+void run_set_origin(struct tasklog_result *run, const char *origin, size_t bytes)
+{
+    if (bytes == 0 ||
+        (run->origin && strncmp(run->origin, origin, bytes) == 0 && run->origin[bytes] == '\0'))
+        return;
+    char *copy = copy_bytes(origin, bytes);
+    if (!copy)
+        return;
+    free(run->origin);
+    run->origin = copy;
 }
 
 /* A line that is put together; RUN_SUMMARY_BYTES_MAX is enough for all that there may be. */
@@ -397,20 +422,24 @@ static void print_summary(struct sentence *out, const struct tasklog_result *run
     print(out, "Total time: %s", duration);
 }
 
-int run_finish(struct tasklog_result *run, enum run_end end, int64_t end_us, const char *status)
+int run_finish(struct tasklog_result *run, enum run_end end, int64_t end_us, const char *status,
+               const char *detail)
 {
     struct sentence summary;
     size_t status_bytes = strlen(status);
 
     summary.bytes = 0;
     print_summary(&summary, run, status, end_us);
-    struct run_ended *ended = malloc(sizeof(*ended) + status_bytes + summary.bytes + 2);
+    size_t detail_bytes = strlen(detail);
+    struct run_ended *ended =
+        malloc(sizeof(*ended) + status_bytes + summary.bytes + detail_bytes + 3);
     if (!ended)
         return -ENOMEM;
     ended->end_us = end_us;
     ended->append_at = ended->end_chars = -1;
     memcpy(ended->text, status, status_bytes + 1);
     memcpy(ended->text + status_bytes + 1, summary.text, summary.bytes + 1);
+    memcpy(ended->text + status_bytes + summary.bytes + 2, detail, detail_bytes + 1);
     if (run->end != RUN_OPEN) {
         ended->end_chars = run->ended->end_chars;
         free(run->ended);

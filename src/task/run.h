@@ -17,8 +17,9 @@
 #include "logbuf.h"
 #include "tasklog/line.h"
 #include "tasklog/result.h"
+#include "tasklog/table.h"
 
-enum run_end { RUN_OPEN, RUN_MARKER, RUN_IDLE, RUN_MAX_RUNTIME, RUN_RESTARTED };
+enum run_end { RUN_OPEN, RUN_MARKER, RUN_IDLE, RUN_MAX_RUNTIME, RUN_RESTARTED, RUN_DIED };
 
 enum {
     FIRST_ERROR_BYTES_MAX = 255,
@@ -47,6 +48,7 @@ struct run_extra {
     char *first_error; /* or NULL */
     struct run_counter *counters;
     size_t counter_count;
+    struct tasklog_process process;
 };
 
 /* Made at the end. */
@@ -55,7 +57,7 @@ struct run_ended {
     int64_t append_at; /* of a late result; otherwise -1 */
     int64_t
         end_chars; /* how long the log is in the database, with this result (a task's: with its last) */
-    char text[]; /* status NUL summary NUL */
+    char text[]; /* status NUL summary NUL detail NUL */
 };
 
 struct tasklog_result {
@@ -66,6 +68,7 @@ struct tasklog_result {
     int64_t lines;
     int64_t bytes;
     struct run_extra *extra; /* or NULL */
+    char *origin;            /* of the last line that had one, or NULL; a copy has none */
     union {
         struct run_ended *ended; /* if `end` says so */
         int64_t shown_us;        /* of an open run that is shown: when */
@@ -154,13 +157,17 @@ struct run_extra run_extra_of(const struct tasklog_result *run);
 /* Makes run->extra if there is none. 0 or -ENOMEM. */
 int run_need_extra(struct tasklog_result *run) __attribute__((warn_unused_result));
 
-/* Ends the run: end, time, and as text the status and what the run has to say of itself in one line. If it
- * had an end before, this one takes its place. 0 or -ENOMEM. */
-int run_finish(struct tasklog_result *run, enum run_end end, int64_t end_us, const char *status)
-    __attribute__((warn_unused_result));
+/* Ends the run: end, time, and as text the status, what the run has to say of itself in one line, and the
+ * detail of the end. If it had an end before, this one takes its place. 0 or -ENOMEM. */
+int run_finish(struct tasklog_result *run, enum run_end end, int64_t end_us, const char *status,
+               const char *detail) __attribute__((warn_unused_result));
 
 /* The line of a run that has ended; "" while it runs. */
 const char *run_summary(const struct tasklog_result *run);
+const char *run_detail(const struct tasklog_result *run);
+
+/* Remembers where a line came from; without memory for that, where an earlier one did. */
+void run_set_origin(struct tasklog_result *run, const char *origin, size_t bytes);
 
 /* How long it has taken, or had when it was shown. Never negative, though clocks may be. */
 int64_t run_duration_us(const struct tasklog_result *run);

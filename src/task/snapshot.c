@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *     head │ kind, id, host, first_error │ counters: value (i64), length (u32), name │
+ *     head │ kind, id, host, origin, first_error │ counters: value (i64), length (u32), name │
  *     chunks of the head, then of the tail: struct logbuf_place
  */
 #include "snapshot.h"
@@ -27,6 +27,7 @@ struct head {
     int64_t errors;
     uint64_t missing_messages;
     uint64_t missing_bytes;
+    struct tasklog_process process;
     uint32_t kind_bytes;
     uint32_t id_bytes;
     uint32_t host_bytes;
@@ -38,6 +39,8 @@ struct head {
     uint8_t started;
     uint8_t has_tail;
     uint8_t zero;
+    uint32_t origin_bytes; /* 0 = none */
+    uint32_t zeroes;
 };
 
 struct writer {
@@ -76,6 +79,7 @@ static void put_task(struct writer *writer, const struct task *task)
         .errors = extra.errors,
         .missing_messages = sums.missing_messages,
         .missing_bytes = sums.missing_bytes,
+        .process = extra.process,
         .kind_bytes = run->kind_bytes,
         .id_bytes = run->id_bytes,
         .host_bytes = (uint32_t)strlen(run_host(run)),
@@ -84,6 +88,7 @@ static void put_task(struct writer *writer, const struct task *task)
         .head_chunks = (uint32_t)head_chunks,
         .tail_chunks = (uint32_t)tail_chunks,
         .missing = run->missing,
+        .origin_bytes = run->origin ? (uint32_t)strlen(run->origin) : 0,
         .started = sums.started,
         .has_tail = sums.has_tail,
     };
@@ -91,6 +96,7 @@ static void put_task(struct writer *writer, const struct task *task)
     put(writer, run_kind(run), head.kind_bytes);
     put(writer, run_id(run), head.id_bytes);
     put(writer, run_host(run), head.host_bytes);
+    put(writer, run->origin, head.origin_bytes);
     put(writer, extra.first_error, head.first_error_bytes);
     for (size_t i = 0; i < extra.counter_count; i++) {
         uint32_t bytes = (uint32_t)strlen(extra.counters[i].name);
@@ -184,7 +190,7 @@ static bool has_extra(const struct head *head)
 {
     return head->processed != TASKLOG_ABSENT || head->failed != TASKLOG_ABSENT ||
            head->total != TASKLOG_ABSENT || head->warnings != 0 || head->errors != 0 ||
-           head->first_error_bytes > 0 || head->counter_count > 0;
+           head->first_error_bytes > 0 || head->counter_count > 0 || head->process.pid != 0;
 }
 
 static int read_extra(struct reader *reader, const struct head *head, struct tasklog_result *run)
@@ -204,6 +210,7 @@ static int read_extra(struct reader *reader, const struct head *head, struct tas
     extra->total = head->total;
     extra->warnings = head->warnings;
     extra->errors = head->errors;
+    extra->process = head->process;
     if (head->first_error_bytes > 0) {
         extra->first_error = calloc(1, (size_t)head->first_error_bytes + 1);
         if (!extra->first_error)
@@ -263,8 +270,11 @@ int snapshot_read(const char *data, size_t bytes, struct task **ret_task)
     line.kind = get(&reader, line.kind_bytes);
     line.id = get(&reader, line.id_bytes);
     line.host = get(&reader, line.host_bytes);
-    if (!line.kind || !line.id || !line.host || !is_time(head.started_ms) ||
-        !is_time(head.quiet_ms) || !tasklog_kind_is_valid(line.kind, line.kind_bytes) ||
+    line.origin_bytes = head.origin_bytes;
+    line.origin = get(&reader, line.origin_bytes);
+    if (!line.origin || line.origin_bytes > TASKLOG_ORIGIN_BYTES_MAX || !line.kind || !line.id ||
+        !line.host || !is_time(head.started_ms) || !is_time(head.quiet_ms) ||
+        !tasklog_kind_is_valid(line.kind, line.kind_bytes) ||
         !tasklog_id_is_valid(line.id, line.id_bytes))
         return -EBADMSG;
     struct task *task = task_new(&line);
@@ -272,6 +282,7 @@ int snapshot_read(const char *data, size_t bytes, struct task **ret_task)
         return -ENOMEM;
     task->started_ms = head.started_ms;
     task->quiet_ms = head.quiet_ms;
+    run_set_origin(&task->run, line.origin, line.origin_bytes);
     int r = read_run(&reader, &head, &task->run);
     if (r < 0) {
         task_free(task);

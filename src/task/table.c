@@ -87,8 +87,7 @@ void table_drop(struct tasklog_table *table, struct task *task)
     task_free(task);
 }
 
-/* A sign of life: the idle time begins anew. */
-static void touch(struct tasklog_table *table, struct task *task, int64_t now_ms)
+void table_touch(struct tasklog_table *table, struct task *task, int64_t now_ms)
 {
     task->quiet_ms = now_ms;
     quiet_remove(table, task);
@@ -137,6 +136,15 @@ int table_end(struct tasklog_table *table, struct task *task, enum run_end end,
     if (r == 0)
         enter_ended(table, task, now.mono_ms);
     return r;
+}
+
+int table_close(struct tasklog_table *table, struct task *task, enum run_end end,
+                struct tasklog_now now, struct tasklog_results *results)
+{
+    table_uncount(table, task);
+    int r = table_end(table, task, end, NULL, NULL, now, results);
+    table_count(table, task);
+    return r < 0 ? r : 1;
 }
 
 /* Another run under the same id: a new task takes the place of this one. */
@@ -211,7 +219,7 @@ static int take(struct tasklog_table *table, struct task **task, const struct ta
         r = task_log(&table->env, *task, line, cap_bytes);
     if (r < 0)
         return r;
-    touch(table, *task, now.mono_ms);
+    table_touch(table, *task, now.mono_ms);
     show_live_later(table, *task, now.mono_ms);
     return 0;
 }
@@ -270,6 +278,16 @@ static int look_at(struct tasklog_table *table, const struct tasklog_line *line,
                          &table->closing_buffer, &table->control);
 }
 
+/* The process whose death is to end the task: it can be seen from here, and is known if it is the sender. */
+static uint32_t named_process(const struct tasklog_line *line, const struct control *control)
+{
+    if (control->verb != CONTROL_START || !line->is_local)
+        return 0;
+    if (control->pid_self)
+        return line->sender_pid;
+    return control->pid == TASKLOG_ABSENT ? 0 : (uint32_t)control->pid;
+}
+
 int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line *line,
                          struct tasklog_now now, bool tight, struct tasklog_results *results)
 {
@@ -287,9 +305,11 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
     if (!is_control && line->severity > table->env.rules.level) {
         table->env.counters.below_level++;
         if (task && !task_has_ended(task))
-            touch(table, task, now.mono_ms);
+            table_touch(table, task, now.mono_ms);
         return 0;
     }
+    uint32_t process = is_control ? named_process(line, &table->control) : 0;
+    table->control.process = process;
     if (!task) {
         task = task_new(line);
         if (!task)
@@ -311,7 +331,10 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
     }
     if (r < 0)
         return r;
+    if (!task_has_ended(task))
+        run_set_origin(&task->run, line->origin, line->origin_bytes);
     table->last_run = task->run.run;
+    table->last_pid = process;
     return 1;
 }
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEVERITY_WARNING = 4, CLOSING_BYTES_MAX = 128 };
+enum { SEVERITY_WARNING = 4, CLOSING_BYTES_MAX = 400 };
 
 _Static_assert(sizeof(struct task) <= UINT8_MAX, "names_at tells where the names are");
 
@@ -163,6 +163,9 @@ static size_t closing_text(const struct task_env *env, enum run_end end,
         bytes = snprintf(buffer, CLOSING_BYTES_MAX,
                          "Closed by tasklog: started again under the same task id");
         break;
+    case RUN_DIED:
+        bytes = snprintf(buffer, CLOSING_BYTES_MAX, "Closed by tasklog: %.300s", env->detail);
+        break;
     case RUN_OPEN:
     case RUN_MARKER:
         break;
@@ -204,7 +207,8 @@ static int add_message(struct tasklog_result *run, int severity, const char *tex
 }
 
 /* A copy of the run as it is after its end, without the log; NULL for want of memory. */
-static struct tasklog_result *ended_copy(const struct tasklog_result *run, enum run_end end,
+static struct tasklog_result *ended_copy(const struct task_env *env,
+                                         const struct tasklog_result *run, enum run_end end,
                                          int64_t end_us, const struct task_line *line,
                                          struct control *control)
 {
@@ -224,7 +228,8 @@ static struct tasklog_result *ended_copy(const struct tasklog_result *run, enum 
         if (tells_of_unsent(control))
             after->missing = true;
     }
-    if (run_finish(after, end, end_us, end_status(after, control)) < 0)
+    if (run_finish(after, end, end_us, end_status(after, control),
+                   end == RUN_DIED ? env->detail : "") < 0)
         goto failed;
     return after;
 
@@ -284,6 +289,9 @@ static void count_end(struct task_env *env, enum run_end end)
     case RUN_RESTARTED:
         env->counters.ended_restarted++;
         break;
+    case RUN_DIED:
+        env->counters.ended_died++;
+        break;
     }
 }
 
@@ -300,7 +308,7 @@ int task_end(struct task_env *env, struct task *task, enum run_end end,
              struct tasklog_results *results)
 {
     int64_t end_us = line ? line->line->time_us : now.wall_us;
-    struct tasklog_result *final = ended_copy(&task->run, end, end_us, line, control);
+    struct tasklog_result *final = ended_copy(env, &task->run, end, end_us, line, control);
     struct tasklog_result *after = final ? run_copy(final) : NULL;
 
     if (!after || append_closing(env, task, after, line, control) < 0) {
@@ -321,11 +329,24 @@ int task_end(struct task_env *env, struct task *task, enum run_end end,
     return 0;
 }
 
+int task_note(struct task_env *env, struct task *task, const char *text, struct tasklog_now now)
+{
+    uint64_t missing = logbuf_sums(&task->run.log).missing_messages;
+    int r = append(env, &task->run.log, env->rules.task_max_bytes, false, now.wall_us, "",
+                   text_of(text, strlen(text)), NO_TEMPLATE);
+
+    if (r < 0)
+        return r;
+    note_missing(env, &task->run, missing);
+    task->run.missing = true;
+    return 0;
+}
+
 int task_end_late(struct task_env *env, struct task *task, const struct task_line *line,
                   struct control *control)
 {
     struct tasklog_result *after =
-        ended_copy(&task->run, RUN_MARKER, line->line->time_us, line, control);
+        ended_copy(env, &task->run, RUN_MARKER, line->line->time_us, line, control);
 
     if (!after || append_closing(env, task, after, line, control) < 0) {
         tasklog_result_free(after);

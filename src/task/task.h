@@ -53,6 +53,7 @@ struct task_env {
     struct text_buffer live_buffer;
     size_t chunk_bytes;                /* logs grow by no more at a time; 0 = as they like */
     const struct tasklog_spill *spill; /* or NULL */
+    const char *detail;                /* while a task is closed that has died: how, for people */
 };
 
 /* A line that has been looked at. */
@@ -79,6 +80,11 @@ int task_progress(struct task_env *env, struct task *task, const struct task_lin
 int task_end(struct task_env *env, struct task *task, enum run_end end,
              const struct task_line *line, struct control *control, struct tasklog_now now,
              struct tasklog_results *results) __attribute__((warn_unused_result));
+
+/* Puts a line into the log of an open task that is not the task's own and does not count: there is something
+ * missing. */
+int task_note(struct task_env *env, struct task *task, const char *text, struct tasklog_now now)
+    __attribute__((warn_unused_result));
 
 /* `@task end` of a task that tasklog has closed by itself: it still sets status and counts. */
 int task_end_late(struct task_env *env, struct task *task, const struct task_line *line,

@@ -56,7 +56,7 @@ static int play_entry(void *context, tasklog_position position, uint32_t type, c
                                     &game->results);
         break;
     case ENTRY_CLOSE:
-        (void)!tasklog_table_close(game->table, &entry.line, entry.reason, entry.now,
+        (void)!tasklog_table_close(game->table, &entry.line, entry.reason, "", entry.now,
                                    &game->results);
         break;
     case ENTRY_DONE:

@@ -150,7 +150,7 @@ static void summaries_read_as_the_contract_says(void **state)
         run->extra->warnings = cases[i].warnings;
         run->extra->errors = cases[i].errors;
         int64_t end_us = run->start_us + cases[i].seconds * 1000000;
-        assert_int_equal(run_finish(run, RUN_MARKER, end_us, cases[i].status), 0);
+        assert_int_equal(run_finish(run, RUN_MARKER, end_us, cases[i].status, ""), 0);
         expect_text(cases[i].status, run_status(run), cases[i].status);
         expect_text(cases[i].status, run_summary(run), cases[i].expected);
         tasklog_result_free(run);
@@ -272,7 +272,7 @@ static void a_copy_has_everything_but_the_log(void **state)
     assert_int_equal(run_reserve_message(run, ERR, "oh", 2), 0);
     assert_int_equal(logbuf_append(&run->log, limits, &piece, 1), 0);
     run->lines = 7;
-    assert_int_equal(run_finish(run, RUN_MARKER, run->start_us + 5000000, "DONE"), 0);
+    assert_int_equal(run_finish(run, RUN_MARKER, run->start_us + 5000000, "DONE", ""), 0);
     struct tasklog_result *copy = run_copy(run);
     assert_non_null(copy);
     assert_int_equal(tasklog_result_log_bytes(copy), 0);
@@ -305,7 +305,7 @@ static void a_duration_is_never_negative(void **state)
         run->shown_us = cases[i].now_us;
         assert_int_equal(run_duration_us(run), cases[i].expected);
     }
-    assert_int_equal(run_finish(run, RUN_IDLE, run->start_us - 1, "FAILED"), 0);
+    assert_int_equal(run_finish(run, RUN_IDLE, run->start_us - 1, "FAILED", ""), 0);
     assert_int_equal(run_duration_us(run), 0);
     tasklog_result_free(run);
 }

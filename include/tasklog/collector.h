@@ -103,7 +103,7 @@ int tasklog_collector_pass(struct tasklog_collector *collector, const char *curs
  * running tasks whose last line came from that origin, or, if it names no process ("unit" of "unit:pid"), from
  * one of its processes, are closed a second later as died (`how` tells people), or get `text` as a line of
  * their log, for `count` messages of theirs may be missing. An empty origin means all tasks.
- * 0, or negative errno: then it was not taken.
+ * 0, or negative errno: then it was not taken. There must be a spool.
  */
 int tasklog_collector_died(struct tasklog_collector *collector, const struct tasklog_line *source,
                            const char *how) __attribute__((warn_unused_result));

@@ -63,7 +63,7 @@ struct tasklog_sender {
     const char *task_id;
     const char *origin; /* of the last line that had one; "" */
     struct tasklog_process process;
-    int64_t started_ms; /* when the task began, mono_ms */
+    uint64_t run; /* where the line that began the task lies in the spool */
 };
 
 struct tasklog_table;

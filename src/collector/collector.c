@@ -101,29 +101,15 @@ void collector_wake_timer(struct tasklog_collector *collector)
         pthread_cond_signal(&collector->due);
 }
 
-/* What the clock decides goes to the spool as lines do. */
-static void keep_closed(struct tasklog_collector *collector, const struct tasklog_results *results,
-                        struct tasklog_now now)
-{
-    const struct tasklog_result *result = results->first;
-
-    for (; result; result = tasklog_results_next(result)) {
-        struct tasklog_report report;
-        tasklog_result_view(result, &report);
-        if (report.type == TASKLOG_RESULT_FINAL)
-            collector_spool_closed(collector, &report, now);
-    }
-}
-
 /* Does what is due, and returns when the next thing will be. */
 static int64_t tick(struct tasklog_collector *collector)
 {
     struct tasklog_now now = collector_now(collector);
     struct tasklog_results results = {0};
 
-    collector_close_dead(collector, now, &results);
+    collector_close_dead(collector, now);
     tasklog_table_tick(collector->table, now, &results);
-    keep_closed(collector, &results, now);
+    collector_keep_closed(collector, &results, now);
     tasklog_results_append(&collector->queue, &results);
     collector_spool_release(collector);
     while (shows_live(collector) && tasklog_table_show(collector->table, now, &collector->queue))

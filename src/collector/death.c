@@ -38,7 +38,6 @@ int64_t deaths_due_ms(const struct deaths *deaths)
 void deaths_shift(struct deaths *deaths, int64_t shift_ms)
 {
     for (size_t i = 0; i < deaths->count; i++) {
-        deaths->items[i].at_ms += shift_ms;
         deaths->items[i].due_ms += shift_ms;
     }
 }
@@ -57,10 +56,8 @@ static bool is_of(const struct death *death, const struct tasklog_sender *sender
 {
     const struct tasklog_process *dead = &death->process, *named = &sender->process;
 
-    if (sender->started_ms > death->at_ms)
-        return false;
     if (dead->pid == 0)
-        return death_is_of(death->origin, sender->origin);
+        return sender->run < death->position && death_is_of(death->origin, sender->origin);
     return dead->pid == named->pid && dead->start == named->start && dead->boot == named->boot;
 }
 

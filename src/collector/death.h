@@ -17,7 +17,8 @@ struct death {
     struct tasklog_process process; /* pid 0: the origin counts */
     char origin[TASKLOG_ORIGIN_BYTES_MAX + 1];
     char text[DEATH_TEXT_BYTES]; /* how, for people */
-    int64_t at_ms;               /* tasks that have begun later are others */
+    uint64_t position;           /* of the news of an origin in the spool: tasks that have begun
+                                    behind it are others */
     int64_t due_ms;              /* when those that are still open are closed */
 };
 

@@ -186,7 +186,7 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
     case ENTRY_DEATH:
         collector_spool_at(collector, entry.line.cursor, entry.line.cursor_bytes, position);
         collector_hear_death(collector, &entry.line, entry.detail,
-                             shifted(replay, entry.now).mono_ms);
+                             shifted(replay, entry.now).mono_ms, position);
         break;
     case ENTRY_NOTE:
         collector_spool_at(collector, entry.line.cursor, entry.line.cursor_bytes, position);
@@ -424,6 +424,20 @@ void collector_spool_closed(struct tasklog_collector *collector,
     if (collector->spool && report->run != 0 &&
         entry_write_close(collector->spool, report, now) < 0)
         collector->unspooled++;
+}
+
+/* What we decide goes to the spool as lines do. */
+void collector_keep_closed(struct tasklog_collector *collector,
+                           const struct tasklog_results *results, struct tasklog_now now)
+{
+    const struct tasklog_result *result = results->first;
+
+    for (; result; result = tasklog_results_next(result)) {
+        struct tasklog_report report;
+        tasklog_result_view(result, &report);
+        if (report.type == TASKLOG_RESULT_FINAL)
+            collector_spool_closed(collector, &report, now);
+    }
 }
 
 void collector_spool_done(struct tasklog_collector *collector, struct tasklog_result *result)

@@ -20,7 +20,7 @@ static void add_process_death(struct tasklog_collector *collector,
                               const struct tasklog_process *process, const char *how, int grace_ms)
 {
     int64_t now_ms = collector_now(collector).mono_ms;
-    struct death death = {.process = *process, .at_ms = now_ms, .due_ms = now_ms + grace_ms};
+    struct death death = {.process = *process, .due_ms = now_ms + grace_ms};
 
     snprintf(death.text, sizeof(death.text), "process %u %s", process->pid, how);
     deaths_add(&collector->deaths, &death);
@@ -90,27 +90,32 @@ static const char *judge_death(void *context, const struct tasklog_sender *sende
     return death ? death->text : NULL;
 }
 
-void collector_close_dead(struct tasklog_collector *collector, struct tasklog_now now,
-                          struct tasklog_results *results)
+void collector_close_dead(struct tasklog_collector *collector, struct tasklog_now now)
 {
+    struct tasklog_results results = {0};
+
     if (deaths_due_ms(&collector->deaths) > now.mono_ms)
         return;
     collector->deaths_now_ms = now.mono_ms;
-    if (tasklog_table_close_dead(collector->table, judge_death, collector, now, results) == 0)
+    if (tasklog_table_close_dead(collector->table, judge_death, collector, now, &results) == 0)
         deaths_drop_due(&collector->deaths, now.mono_ms);
+    collector_keep_closed(collector, &results, now);
+    tasklog_results_append(&collector->queue, &results);
 }
 
 /* ---- news of the source ---- */
 
 void collector_hear_death(struct tasklog_collector *collector, const struct tasklog_line *source,
-                          const char *how, int64_t now_ms)
+                          const char *how, int64_t now_ms, tasklog_position position)
 {
-    struct death death = {.at_ms = now_ms, .due_ms = now_ms + GRACE_MS};
+    struct death death = {.position = position, .due_ms = now_ms};
 
     if (source->origin_bytes > TASKLOG_ORIGIN_BYTES_MAX)
         return;
     if (source->origin_bytes > 0)
         memcpy(death.origin, source->origin, source->origin_bytes);
+    if (source->origin_bytes > 0) /* nothing of all of them is still on its way */
+        death.due_ms += GRACE_MS;
     snprintf(death.text, sizeof(death.text), "%s", how);
     deaths_add(&collector->deaths, &death);
 }
@@ -142,15 +147,14 @@ int collector_hear_note(struct tasklog_collector *collector, const struct tasklo
 
 /* With the position of what was heard, in the same step. */
 static int keep_news(struct tasklog_collector *collector, enum entry_type type,
-                     const struct tasklog_line *source, const char *text, struct tasklog_now now)
+                     const struct tasklog_line *source, const char *text, struct tasklog_now now,
+                     tasklog_position *ret_position)
 {
-    tasklog_position position;
-
     if (!collector->spool)
-        return 0;
-    int r = entry_write_news(collector->spool, type, source, text, now, &position);
+        return -ENOTSUP;
+    int r = entry_write_news(collector->spool, type, source, text, now, ret_position);
     if (r == 0)
-        collector_spool_at(collector, source->cursor, source->cursor_bytes, position);
+        collector_spool_at(collector, source->cursor, source->cursor_bytes, *ret_position);
     return r;
 }
 
@@ -162,9 +166,13 @@ int tasklog_collector_died(struct tasklog_collector *collector, const struct tas
     snprintf(text, sizeof(text), "%s", how);
     pthread_mutex_lock(&collector->lock);
     struct tasklog_now now = collector_now(collector);
-    int r = keep_news(collector, ENTRY_DEATH, source, text, now);
+    tasklog_position position;
+    int r = keep_news(collector, ENTRY_DEATH, source, text, now, &position);
     if (r == 0) {
-        collector_hear_death(collector, source, text, now.mono_ms);
+        collector_hear_death(collector, source, text, now.mono_ms, position);
+        collector_close_dead(collector, now);
+        if (collector->queue.first)
+            pthread_cond_signal(&collector->work);
         collector_wake_timer(collector);
     }
     pthread_mutex_unlock(&collector->lock);
@@ -179,7 +187,8 @@ int tasklog_collector_note(struct tasklog_collector *collector, const struct tas
     snprintf(note, sizeof(note), "%s", text);
     pthread_mutex_lock(&collector->lock);
     struct tasklog_now now = collector_now(collector);
-    int r = keep_news(collector, ENTRY_NOTE, source, note, now);
+    tasklog_position position;
+    int r = keep_news(collector, ENTRY_NOTE, source, note, now, &position);
     if (r == 0) {
         /* Without memory for it the tasks that come first have it, and it is counted. */
         (void)!collector_hear_note(collector, source, note, now);

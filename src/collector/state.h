@@ -102,7 +102,9 @@ tasklog_position collector_spool_reserve(struct tasklog_collector *collector,
 void collector_spool_at(struct tasklog_collector *collector, const char *cursor, size_t bytes,
                         tasklog_position position);
 
-/* A task was closed by the clock; a result needs no more care. */
+/* Tasks were closed by the collector; one was; a result needs no more care. */
+void collector_keep_closed(struct tasklog_collector *collector,
+                           const struct tasklog_results *results, struct tasklog_now now);
 void collector_spool_closed(struct tasklog_collector *collector,
                             const struct tasklog_report *report, struct tasklog_now now);
 void collector_spool_done(struct tasklog_collector *collector, struct tasklog_result *result);
@@ -144,12 +146,11 @@ void collector_watch(struct tasklog_collector *collector, const struct tasklog_l
                      uint32_t pid);
 
 /* Closes the tasks of those that have been dead for a while. */
-void collector_close_dead(struct tasklog_collector *collector, struct tasklog_now now,
-                          struct tasklog_results *results);
+void collector_close_dead(struct tasklog_collector *collector, struct tasklog_now now);
 
 /* News of the source, for the first time or in a replay. The second: 0 or -ENOMEM. */
 void collector_hear_death(struct tasklog_collector *collector, const struct tasklog_line *source,
-                          const char *how, int64_t now_ms);
+                          const char *how, int64_t now_ms, tasklog_position position);
 int collector_hear_note(struct tasklog_collector *collector, const struct tasklog_line *source,
                         const char *text, struct tasklog_now now)
     __attribute__((warn_unused_result));

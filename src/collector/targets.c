@@ -264,6 +264,10 @@ static int check_all(struct reading *reading)
         reading->name_line = reading->line;
         if (target->kind_count == 0)
             return fail_in(reading, -EINVAL, "parameter \"kinds\" is required");
+        if (tasklog_config_spool_is_off(target->config))
+            return fail_in(
+                reading, -EINVAL,
+                "parameter \"spool\" cannot be \"off\": it keeps how far the journal was read");
         if (!tasklog_config_has_spool(target->config)) {
             snprintf(spool, sizeof(spool), "%s/%s", reading->state_folder, target->name);
             int r = tasklog_config_set(target->config, "spool", spool, error);

@@ -25,7 +25,7 @@ static const char *judge_task(const struct task *task, tasklog_table_judge *judg
                                           .task_id = run_id(&task->run),
                                           .origin = task->run.origin ? task->run.origin : "",
                                           .process = run_extra_of(&task->run).process,
-                                          .started_ms = task->started_ms};
+                                          .run = task->run.run};
 
     return judge(context, &sender);
 }

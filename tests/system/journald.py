@@ -41,10 +41,19 @@ class Journald:
         self.stop()
         self.clean()
 
-    def start(self) -> None:
+    def start(self, boot: str = "") -> None:
+        """`boot`: an id that it takes the machine's boot for."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._conf.write_text("[Journal]\n" + self._settings)
-        self._process = subprocess.Popen([JOURNALD, self.namespace], stdout=subprocess.DEVNULL,
+        command = [JOURNALD, self.namespace]
+        if boot:
+            own = self.folder / "boot_id"
+            own.write_text(f"{boot[:8]}-{boot[8:12]}-{boot[12:16]}-{boot[16:20]}-{boot[20:]}\n")
+            command = ["unshare", "--mount", "sh", "-c",
+                       'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"', str(own),
+                       *command]
+        (self.folder / "io.systemd.journal").unlink(missing_ok=True)
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL,
                                          stderr=subprocess.DEVNULL)
         wait_until(lambda: (self.folder / "io.systemd.journal").exists(), "journald has started")
         self.sync()

@@ -86,6 +86,7 @@ static void what_is_wrong_is_named_with_its_line(void **state)
         {TARGET "template=x\n", ":6: ", "templates are rsyslog's"},
         {TARGET "kinds=a/b\n", ":6: ", "\"a/b\" is not a kind"},
         {TARGET "[b]\nkinds=y x\n", ":7: ", "\"x\" is taken by [a] already"},
+        {TARGET "spool=off\n", ":6: ", "\"spool\" cannot be \"off\""},
         {TARGET "kinds=\n", ":6: ", "\"\" is not a kind"},
         {"[a]\nkinds=x\n", ":2: ", "parameter \"database\" is required"},
         {"[a]\ndatabase=sqlite:/db\ntable=t\ncolumns=log=log\n", ":4: ", "\"kinds\" is required"},

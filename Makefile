@@ -55,7 +55,8 @@ ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(COMMAND_OBJ) $(JOURNALD_OBJ) $(SUPPORT
 
 # Functions that a test puts its own in place of:  WRAP_test_table = -Wl,--wrap=malloc
 WRAP_MEMORY         = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
-WRAP_test_torture   = $(WRAP_MEMORY) -Wl,--wrap=open_memstream
+WRAP_test_torture   = $(WRAP_MEMORY)
+WRAP_test_logbuf_spill = $(WRAP_MEMORY)
 WRAP_test_row       = $(WRAP_MEMORY)
 WRAP_test_collector = $(WRAP_MEMORY) -Wl,--wrap=pthread_create,--wrap=pthread_join,--wrap=getrandom \
                       -Wl,--wrap=tasklog_table_tick

@@ -45,7 +45,7 @@ struct tasklog_report {
     const char *first_error; /* first line of the first message at error or worse, or "" */
     const char *end_reason; /* marker, idle, max_runtime, restarted, died; "" while the task runs */
     const char *end_detail; /* died: how, for people; otherwise "" */
-    bool complete;          /* the end marker was seen and no line is missing */
+    bool complete; /* the end marker was seen, it told of no `unsent` lines, and none is missing */
     int64_t start_us;
     int64_t end_us;      /* TASKLOG_ABSENT while the task runs */
     int64_t duration_us; /* never negative */

@@ -178,8 +178,10 @@ void tasklog_table_set_spill(struct tasklog_table *table, const struct tasklog_s
 size_t tasklog_table_spill(struct tasklog_table *table, size_t want_bytes);
 
 size_t tasklog_table_open_count(const struct tasklog_table *table);
-size_t tasklog_table_memory(const struct tasklog_table *table); /* bytes that its logs hold */
-size_t tasklog_table_text(const struct tasklog_table *table);   /* … in memory and out of it */
+/* Bytes that its logs hold. A task itself is not in it: it takes some 300 bytes beside its text while it is
+ * open, and no more than 400 from its end until it is forgotten; what it reports, and its first error, are on top. */
+size_t tasklog_table_memory(const struct tasklog_table *table);
+size_t tasklog_table_text(const struct tasklog_table *table); /* … in memory and out of it */
 const struct tasklog_table_counters *tasklog_table_counters(const struct tasklog_table *table);
 
 #endif

@@ -11,24 +11,32 @@
 
 enum { BUCKETS_MIN = 64 };
 
-static uint64_t hash_of(const struct index *index, const char *kind, size_t kind_bytes,
-                        const char *id, size_t id_bytes)
+/* What is hashed is kind NUL id. */
+static uint64_t hash_of_line(const struct index *index, const struct tasklog_line *line)
 {
     char key[TASKLOG_KIND_BYTES_MAX + 1 + TASKLOG_ID_BYTES_MAX];
 
-    memcpy(key, kind, kind_bytes);
-    key[kind_bytes] = '\0';
-    memcpy(key + kind_bytes + 1, id, id_bytes);
-    return hash_bytes(&index->key, key, kind_bytes + 1 + id_bytes);
+    memcpy(key, line->kind, line->kind_bytes);
+    key[line->kind_bytes] = '\0';
+    memcpy(key + line->kind_bytes + 1, line->id, line->id_bytes);
+    return hash_bytes(&index->key, key, line->kind_bytes + 1 + line->id_bytes);
 }
 
-static struct task **bucket_of(const struct index *index, const struct task *task)
+static uint64_t hash_of_task(const struct index *index, const struct task *task)
 {
-    /* kind NUL id: it lies there as it is hashed. */
-    uint64_t hash = hash_bytes(&index->key, run_kind(&task->run),
-                               (size_t)task->run.kind_bytes + 1 + task->run.id_bytes);
+    return hash_bytes(&index->key, run_kind(&task->run),
+                      (size_t)task->run.kind_bytes + 1 + task->run.id_bytes);
+}
 
+static struct task **bucket_of(const struct index *index, uint64_t hash)
+{
     return &index->buckets[hash & (index->bucket_count - 1)];
+}
+
+/* The bits that are kept of a hash: not those that choose the bucket. */
+static uint16_t bits_of(uint64_t hash)
+{
+    return (uint16_t)(hash >> 48);
 }
 
 static struct task *next_of(const struct task *task)
@@ -36,29 +44,32 @@ static struct task *next_of(const struct task *task)
     return (struct task *)task->run.next;
 }
 
-static bool is_task_of(const struct task *task, const struct tasklog_line *line)
+static bool is_task_of(const struct task *task, const struct tasklog_line *line, uint16_t bits)
 {
     const struct tasklog_result *run = &task->run;
 
-    return run->id_bytes == line->id_bytes && run->kind_bytes == line->kind_bytes &&
+    return run->hash_bits == bits && run->id_bytes == line->id_bytes &&
+           run->kind_bytes == line->kind_bytes &&
            memcmp(run_id(run), line->id, line->id_bytes) == 0 &&
            memcmp(run_kind(run), line->kind, line->kind_bytes) == 0;
 }
 
 struct task *index_find(const struct index *index, const struct tasklog_line *line)
 {
-    uint64_t hash = hash_of(index, line->kind, line->kind_bytes, line->id, line->id_bytes);
-    struct task *task = index->buckets[hash & (index->bucket_count - 1)];
+    uint64_t hash = hash_of_line(index, line);
+    struct task *task = *bucket_of(index, hash);
 
-    while (task && !is_task_of(task, line))
+    while (task && !is_task_of(task, line, bits_of(hash)))
         task = next_of(task);
     return task;
 }
 
 static void push(struct index *index, struct task *task)
 {
-    struct task **bucket = bucket_of(index, task);
+    uint64_t hash = hash_of_task(index, task);
+    struct task **bucket = bucket_of(index, hash);
 
+    task->run.hash_bits = bits_of(hash);
     task->run.next = *bucket ? &(*bucket)->run : NULL;
     *bucket = task;
 }
@@ -95,7 +106,7 @@ void index_add(struct index *index, struct task *task)
 
 void index_remove(struct index *index, struct task *task)
 {
-    struct task **bucket = bucket_of(index, task);
+    struct task **bucket = bucket_of(index, hash_of_task(index, task));
 
     if (*bucket == task) {
         *bucket = next_of(task);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds tasks by kind and id: a chained hash table. A task has no room for its hash, which is reckoned again
- * when the index grows.
+ * Finds tasks by kind and id: a chained hash table. A task has room for some bits of its hash only: the rest
+ * is reckoned again when the index grows.
  */
 #ifndef TASKLOG_SRC_INDEX_H
 #define TASKLOG_SRC_INDEX_H

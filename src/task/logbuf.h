@@ -36,7 +36,9 @@ struct logbuf {
 struct logbuf_sums {
     size_t head_bytes; /* text; the note of what is missing is in neither */
     size_t tail_bytes;
-    size_t memory_bytes;  /* what its chunks hold */
+    size_t
+        memory_bytes; /* what its chunks hold; an only one that was spilled does not count: so much
+                             belongs to every task */
     size_t spilled_bytes; /* text that is not in memory */
     uint64_t missing_messages;
     uint64_t missing_bytes;

@@ -380,17 +380,18 @@ print(struct sentence *out, const char *format, ...)
 /* COMPLETED -> Completed. */
 static void print_first_word(struct sentence *out, const char *status, bool has_counts)
 {
-    if (strcmp(status, "FAILED") == 0 && has_counts) {
-        print(out, "Completed");
-        return;
-    }
-    for (const char *c = status; *c; c++) {
+    char word[CONTROL_STATUS_BYTES_MAX + 1];
+    size_t bytes = 0;
+
+    for (const char *c = status; *c && bytes < sizeof(word) - 1; c++) {
         bool upper = *c >= 'A' && *c <= 'Z', lower = *c >= 'a' && *c <= 'z';
         if (c == status && lower)
-            print(out, "%c", *c - 'a' + 'A');
+            word[bytes++] = (char)(*c - 'a' + 'A');
         else
-            print(out, "%c", c > status && upper ? *c - 'A' + 'a' : *c);
+            word[bytes++] = (char)(c > status && upper ? *c - 'A' + 'a' : *c);
     }
+    word[bytes] = '\0';
+    print(out, "%s: ", has_counts && strcmp(status, "FAILED") == 0 ? "Completed" : word);
 }
 
 static void print_count(struct sentence *out, int64_t count, const char *what)
@@ -406,7 +407,6 @@ static void print_summary(struct sentence *out, const struct tasklog_result *run
     char duration[DURATION_BYTES_MAX];
 
     print_first_word(out, status, has_counts);
-    print(out, ": ");
     if (has_counts) {
         print(out, "%lld successful, %lld failed, ",
               (long long)(extra.processed == TASKLOG_ABSENT ? 0 : extra.processed),

@@ -74,9 +74,10 @@ struct tasklog_result {
         int64_t shown_us;        /* of an open run that is shown: when */
     };
     struct logbuf log;
-    uint8_t type; /* enum tasklog_result_type */
-    uint8_t end;  /* enum run_end */
-    bool missing; /* a line of it is not in the log */
+    uint16_t hash_bits; /* a task's: for the index */
+    uint8_t type;       /* enum tasklog_result_type */
+    uint8_t end;        /* enum run_end */
+    bool missing;       /* a line of it is not in the log */
     uint8_t kind_bytes;
     uint8_t id_bytes;
     uint8_t names_at; /* where its names are, counted from here: kind NUL id NUL host NUL */

@@ -5,6 +5,7 @@
  */
 #include "tasklog/table.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,7 @@
 
 #include "support/tasks.h"
 
-enum { MANY = 100000, LARGEST_CHUNK = 65536 };
+enum { MANY = 100000, ONE_LINERS = 200000, LARGEST_CHUNK = 65536 };
 
 static int begin(void **state)
 {
@@ -334,6 +335,83 @@ static void running_tasks_can_be_shown_one_at_a_time(void **state)
     tasks_close(tasks);
 }
 
+/* ---- what a task takes ---- */
+
+/* What this program holds of the heap. Another malloc (a sanitizer's) is not seen. */
+static size_t heap_bytes(void)
+{
+    const struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
+static int write_nowhere(void *context, const char *data, size_t bytes, uint64_t *ret_position)
+{
+    uint64_t *position = context;
+
+    (void)data;
+    *ret_position = *position;
+    *position += bytes;
+    return 0;
+}
+
+/* A line of 90 bytes from a task with names of usual length. */
+static void accept_usual(struct tasks *tasks, int task, const char *text)
+{
+    struct tasklog_line line = tasks_line(tasks, "job[1]", INFO, text);
+    char id[16];
+
+    line.kind = "import_order";
+    line.kind_bytes = 12;
+    line.id = id;
+    line.id_bytes = (size_t)snprintf(id, sizeof(id), "run-%08d", task);
+    line.host = "web1.lan";
+    line.host_bytes = 8;
+    assert_true(tasklog_table_accept(tasks->table, &line, tasks->now, false, &tasks->results) >= 0);
+}
+
+static void expect_each(const char *what, size_t bytes, size_t most_each)
+{
+    if (bytes > most_each * ONE_LINERS)
+        fail_msg("%s takes %zu bytes", what, bytes / ONE_LINERS);
+}
+
+static void a_task_of_one_line_takes_little_beside_its_text(void **state)
+{
+    static const char text[] = "ninety bytes of text: ninety bytes of text: ninety bytes of text: "
+                               "ninety bytes of text: 90";
+    struct tasks *tasks = *state;
+    uint64_t position = 1;
+    const struct tasklog_spill spill = {.write = write_nowhere, .context = &position};
+
+    assert_int_equal(strlen(text), 90);
+    tasks->rules.live_interval_ms = 5000;
+    tasks->rules.memory_bytes = 32 << 20;
+    size_t before = heap_bytes();
+    tasks_open(tasks);
+    tasklog_table_set_spill(tasks->table, &spill);
+    for (int task = 0; task < ONE_LINERS; task++)
+        accept_usual(tasks, task, text);
+    size_t text_bytes = tasklog_table_text(tasks->table);
+    assert_int_equal(text_bytes, ONE_LINERS * (90 + 22)); /* with its stamp */
+    size_t open = heap_bytes() - before;
+    if (open < text_bytes) {
+        tasks_close(tasks);
+        skip();
+    }
+    expect_each("an open task, beside its text,", open - text_bytes, 300);
+    while (tasklog_table_spill(tasks->table, SIZE_MAX) > 0)
+        ;
+    assert_int_equal(tasklog_table_memory(tasks->table), 0);
+    expect_each("an open task whose text is out of memory", heap_bytes() - before, 300);
+    for (int task = 0; task < ONE_LINERS; task++) {
+        accept_usual(tasks, task, "@task end");
+        tasklog_result_free(tasklog_results_pop(&tasks->results));
+    }
+    expect_each("an ended task", heap_bytes() - before, 400);
+    tasks_close(tasks);
+}
+
 /* ---- accounts ---- */
 
 static uint32_t next_random(uint64_t *state)
@@ -476,6 +554,7 @@ int main(void)
         cmocka_unit_test_setup(memory_that_comes_and_goes_is_no_way_round_it, begin),
         cmocka_unit_test_setup(what_little_memory_there_is_goes_to_the_tail_as_well, begin),
         cmocka_unit_test_setup(a_new_run_does_not_inherit_the_room_of_the_old_one, begin),
+        cmocka_unit_test_setup(a_task_of_one_line_takes_little_beside_its_text, begin),
         cmocka_unit_test_setup(every_line_is_in_exactly_one_counter, begin),
         cmocka_unit_test_setup(what_is_due_is_told_and_nothing_else, begin),
         cmocka_unit_test_setup(running_tasks_can_be_shown_one_at_a_time, begin),

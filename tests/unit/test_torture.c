@@ -4,7 +4,7 @@
  * must have left no trace: given again, everything is as if nothing had failed; not given again, as if
  * it had never come.
  *
- * Linked with the functions of support/short_memory.h wrapped, and -Wl,--wrap=open_memstream.
+ * Linked with the functions of support/short_memory.h wrapped.
  */
 #include "tasklog/table.h"
 
@@ -22,14 +22,6 @@
 #include "support/tasks.h"
 
 /* ---- memory ---- */
-
-FILE *__real_open_memstream(char **text, size_t *bytes);
-FILE *__wrap_open_memstream(char **text, size_t *bytes);
-
-FILE *__wrap_open_memstream(char **text, size_t *bytes)
-{
-    return short_memory_refuses() ? NULL : __real_open_memstream(text, bytes);
-}
 
 enum { PLENTY = 1000000 };
 static long granted; /* how many requests of the table are granted before one is refused */

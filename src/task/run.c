@@ -49,6 +49,7 @@ static void free_extra(struct run_extra *extra)
 {
     if (!extra)
         return;
+    free(extra->origin);
     free(extra->first_error);
     for (size_t i = 0; i < extra->counter_count; i++)
         free(extra->counters[i].name);
@@ -80,6 +81,7 @@ static struct run_extra *copy_extra(const struct run_extra *extra)
     if (!copy)
         return NULL;
     *copy = *extra;
+    copy->origin = NULL;
     copy->counters = NULL;
     copy->counter_count = 0;
     copy->first_error = extra->first_error ? strdup(extra->first_error) : NULL;
@@ -125,7 +127,6 @@ struct tasklog_result *run_copy(const struct tasklog_result *run)
     copy->pin.prev = copy->pin.next = NULL;
     copy->log = (struct logbuf){0};
     copy->extra = NULL;
-    copy->origin = NULL;
     if (run->end != RUN_OPEN)
         copy->ended = copy_ended(run);
     if (run->extra)
@@ -195,7 +196,6 @@ void tasklog_result_free(struct tasklog_result *result)
     run_unpin(&result->pin);
     logbuf_done(&result->log);
     free_extra(result->extra);
-    free(result->origin);
     if (result->end != RUN_OPEN)
         free(result->ended);
     free(result);
@@ -348,14 +348,16 @@ const char *run_detail(const struct tasklog_result *run)
 
 void run_set_origin(struct tasklog_result *run, const char *origin, size_t bytes)
 {
-    if (bytes == 0 ||
-        (run->origin && strncmp(run->origin, origin, bytes) == 0 && run->origin[bytes] == '\0'))
+    const char *known = run_origin(run);
+
+    if (bytes == 0 || (strlen(known) == bytes && memcmp(known, origin, bytes) == 0) ||
+        run_need_extra(run) < 0)
         return;
     char *copy = copy_bytes(origin, bytes);
     if (!copy)
         return;
-    free(run->origin);
-    run->origin = copy;
+    free(run->extra->origin);
+    run->extra->origin = copy;
 }
 
 /* A line that is put together; RUN_SUMMARY_BYTES_MAX is enough for all that there may be. */

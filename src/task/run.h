@@ -38,7 +38,7 @@ struct run_pin {
     uint64_t position;
 };
 
-/* Made when something is reported, and for the first warning or error. */
+/* Made when something is reported, for the first warning or error, and if lines tell their origin. */
 struct run_extra {
     int64_t processed; /* TASKLOG_ABSENT if not reported; likewise: */
     int64_t failed;
@@ -49,6 +49,7 @@ struct run_extra {
     struct run_counter *counters;
     size_t counter_count;
     struct tasklog_process process;
+    char *origin; /* of the last line that had one, or NULL; a copy has none */
 };
 
 /* Made at the end. */
@@ -68,7 +69,6 @@ struct tasklog_result {
     int64_t lines;
     int64_t bytes;
     struct run_extra *extra; /* or NULL */
-    char *origin;            /* of the last line that had one, or NULL; a copy has none */
     union {
         struct run_ended *ended; /* if `end` says so */
         int64_t shown_us;        /* of an open run that is shown: when */
@@ -166,6 +166,11 @@ int run_finish(struct tasklog_result *run, enum run_end end, int64_t end_us, con
 /* The line of a run that has ended; "" while it runs. */
 const char *run_summary(const struct tasklog_result *run);
 const char *run_detail(const struct tasklog_result *run);
+
+static inline const char *run_origin(const struct tasklog_result *run)
+{
+    return run->extra && run->extra->origin ? run->extra->origin : "";
+}
 
 /* Remembers where a line came from; without memory for that, where an earlier one did. */
 void run_set_origin(struct tasklog_result *run, const char *origin, size_t bytes);

@@ -23,7 +23,7 @@ static const char *judge_task(const struct task *task, tasklog_table_judge *judg
 {
     const struct tasklog_sender sender = {.kind = run_kind(&task->run),
                                           .task_id = run_id(&task->run),
-                                          .origin = task->run.origin ? task->run.origin : "",
+                                          .origin = run_origin(&task->run),
                                           .process = run_extra_of(&task->run).process,
                                           .run = task->run.run};
 

@@ -88,7 +88,7 @@ static void put_task(struct writer *writer, const struct task *task)
         .head_chunks = (uint32_t)head_chunks,
         .tail_chunks = (uint32_t)tail_chunks,
         .missing = run->missing,
-        .origin_bytes = run->origin ? (uint32_t)strlen(run->origin) : 0,
+        .origin_bytes = (uint32_t)strlen(run_origin(run)),
         .started = sums.started,
         .has_tail = sums.has_tail,
     };
@@ -96,7 +96,7 @@ static void put_task(struct writer *writer, const struct task *task)
     put(writer, run_kind(run), head.kind_bytes);
     put(writer, run_id(run), head.id_bytes);
     put(writer, run_host(run), head.host_bytes);
-    put(writer, run->origin, head.origin_bytes);
+    put(writer, run_origin(run), head.origin_bytes);
     put(writer, extra.first_error, head.first_error_bytes);
     for (size_t i = 0; i < extra.counter_count; i++) {
         uint32_t bytes = (uint32_t)strlen(extra.counters[i].name);

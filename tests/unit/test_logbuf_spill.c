@@ -168,7 +168,8 @@ static void a_log_with_head_and_tail_can_be_taken_up_again(void **state)
     }
     assert_true(logbuf_sums(&whole).missing_messages > 100);
     assert_int_equal(logbuf_move(&spilled, &spill, &position), 0);
-    assert_int_equal(position, 1);
+    assert_true(position > 1); /* it is spilled first, then moved */
+    assert_int_equal(position, outside.used / 2 + 1);
     take_up(&spilled);
     expect_same(&spilled, &whole);
     logbuf_done(&spilled);

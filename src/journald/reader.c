@@ -10,6 +10,7 @@
 #include <systemd/sd-id128.h>
 #include <systemd/sd-journal.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "entry.h"
 #include "frame.h"
@@ -43,6 +44,7 @@ struct reader {
     char boots[BOOTS_KNOWN][33];
     size_t boot_count;
     char machine[33];
+    bool said_empty;
 };
 
 static int64_t now_ms(void)
@@ -370,6 +372,17 @@ static int rest(struct reader *reader)
     return r < 0 ? fail("waiting for the journal", r) : 0;
 }
 
+/* libsystemd passes over what it must not read without a word. */
+static void say_empty(struct reader *reader)
+{
+    if (!reader->said_empty && geteuid() != 0)
+        fputs("journal reader: the journal has no entry that can be read; if there should be some, "
+              "the user "
+              "must be in the group systemd-journal\n",
+              stderr);
+    reader->said_empty = true;
+}
+
 /* Until something fails, or the journal is better opened anew (0). */
 static int read_all(struct reader *reader)
 {
@@ -383,8 +396,10 @@ static int read_all(struct reader *reader)
         r = r > 0 ? take_entry(reader) : rest(reader);
         if (r < 0)
             return r;
-        if (!reader->has_last && now_ms() > began_ms + REOPEN_MS)
+        if (!reader->has_last && now_ms() > began_ms + REOPEN_MS) {
+            say_empty(reader);
             return 0;
+        }
     }
 }
 

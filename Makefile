@@ -41,7 +41,12 @@ MODULE      := $(B)/omtasklog.so
 LIB_OBJ     := $(call objects,src/task/*.c src/spool/*.c src/store/*.c src/collector/*.c)
 MODULE_OBJ  := $(call objects,src/rsyslog/*.c)
 COMMAND     := $(B)/tasklog
-COMMAND_OBJ := $(call objects,src/cli/*.c)
+# The part of the command that needs a database, which the rest must not load: see src/cli/main.c.
+STORE_PART  := $(B)/tasklog-store
+STORE_OBJ   := $(patsubst %,$(B)/src/cli/%.o,store_main spool)
+CLI_LIB     := $(B)/libtasklog-cli.a
+CLI_OBJ     := $(filter-out $(STORE_OBJ) $(B)/src/cli/main.o,$(call objects,src/cli/*.c))
+COMMAND_OBJ := $(CLI_OBJ) $(STORE_OBJ) $(B)/src/cli/main.o
 SUPPORT_OBJ := $(call objects,tests/support/*.c)
 UNIT        := $(call tests,unit)
 STORE       := $(call tests,store)
@@ -91,7 +96,7 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: $(LIB) $(MODULE) $(COMMAND) ## build the rsyslog module and the command (the default)
+all: $(LIB) $(MODULE) $(COMMAND) $(STORE_PART) ## build the rsyslog module and the command (the default)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -161,6 +166,9 @@ format: ## lay the code out anew
 install: all ## install below DESTDIR: the module to MODDIR, the rest to PREFIX
 	install -D -m 644 $(MODULE) $(DESTDIR)$(MODDIR)/omtasklog.so
 	install -D -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin/tasklog
+	install -D -m 755 $(STORE_PART) $(DESTDIR)$(PREFIX)/lib/tasklog/tasklog-store
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -d $(DESTDIR)$(PREFIX)/share/tasklog $(DESTDIR)$(PREFIX)/share/doc/tasklog
 	cp -R conf/. $(DESTDIR)$(PREFIX)/share/tasklog/
 	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/tasklog/
@@ -181,11 +189,19 @@ $(MODULE): $(MODULE_OBJ) $(LIB) src/rsyslog/omtasklog.map
 	@echo "  LINK $@"
 	$(Q)$(LINK) -shared -Wl,--version-script=src/rsyslog/omtasklog.map -o $@ $(filter %.o %.a,$^) $(LIBS)
 
-$(COMMAND): $(COMMAND_OBJ) $(LIB)
+$(CLI_LIB): $(CLI_OBJ)
+	@echo "  AR   $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(COMMAND): $(B)/src/cli/main.o $(CLI_LIB) $(LIB)
+	@echo "  LINK $@"
+	$(Q)$(LINK) -o $@ $^
+
+$(STORE_PART): $(STORE_OBJ) $(CLI_LIB) $(LIB)
 	@echo "  LINK $@"
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
-$(UNIT) $(STORE): %: %.o $(SUPPORT_OBJ) $(LIB)
+$(UNIT) $(STORE): %: %.o $(SUPPORT_OBJ) $(CLI_LIB) $(LIB)
 	@echo "  LINK $@"
 	$(Q)$(LINK) $(WRAP_$(@F)) -o $@ $^ -lcmocka $(LIBS)
 

@@ -86,9 +86,9 @@ static const char *write_field(FILE *out, enum fields_verb verb, const char *arg
 char *fields_line(const char *marker, enum fields_verb verb, char *const *arguments, size_t count,
                   char *error, size_t error_bytes)
 {
-    const char *wrong = count > COUNTERS_MAX ? "is one too many" : NULL;
+    const char *wrong = NULL;
     char *line = NULL;
-    size_t bytes = 0, at = wrong ? COUNTERS_MAX : 0;
+    size_t bytes = 0;
     FILE *out = open_memstream(&line, &bytes);
 
     if (!out) {
@@ -96,15 +96,13 @@ char *fields_line(const char *marker, enum fields_verb verb, char *const *argume
         return NULL;
     }
     fprintf(out, "%s %s", marker, verb == FIELDS_END ? "end" : "progress");
-    for (; !wrong && at < count; at++)
-        wrong = write_field(out, verb, arguments[at]);
-    if (wrong)
-        snprintf(error, error_bytes, "\"%s\" %s", arguments[at - (at > 0 && count <= COUNTERS_MAX)],
-                 wrong);
-    if (fclose(out) != 0 && !wrong) {
-        snprintf(error, error_bytes, "%s", strerror(errno));
-        wrong = "";
+    for (size_t i = 0; !wrong && i < count; i++) {
+        wrong = i == COUNTERS_MAX ? "is one too many" : write_field(out, verb, arguments[i]);
+        if (wrong)
+            snprintf(error, error_bytes, "\"%s\" %s", arguments[i], wrong);
     }
+    if (fclose(out) != 0 && !wrong)
+        snprintf(error, error_bytes, "%s", wrong = strerror(ENOMEM));
     if (!wrong)
         return line;
     free(line);

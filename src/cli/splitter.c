@@ -68,18 +68,27 @@ static void give(struct splitter *splitter, const char *text, size_t bytes, bool
     splitter->inside = !is_last;
 }
 
-/* Out of what is held, with the first `bytes` of the input behind it. */
-static bool give_held(struct splitter *splitter, size_t bytes, bool is_last,
+/* Forgets what was given out of it. */
+static void drop_given(struct splitter *splitter)
+{
+    if (splitter->given_bytes == 0)
+        return;
+    splitter->held_bytes -= splitter->given_bytes;
+    memmove(splitter->held, splitter->held + splitter->given_bytes, splitter->held_bytes);
+    splitter->given_bytes = 0;
+}
+
+/* The first bytes of what is held; they are there until the next call. */
+static void give_held(struct splitter *splitter, size_t bytes, bool is_last,
                       struct splitter_part *ret_part)
 {
-    bool whole = hold(splitter, splitter->input, bytes);
+    give(splitter, splitter->held, bytes, is_last, ret_part);
+    splitter->given_bytes = bytes;
+}
 
-    take(splitter, bytes);
-    if (!whole)
-        return false;
-    give(splitter, splitter->held, splitter->held_bytes, is_last, ret_part);
-    splitter->held_bytes = 0; /* it is there until something is held again */
-    return true;
+static void forget_held(struct splitter *splitter)
+{
+    splitter->held_bytes = splitter->given_bytes = 0;
 }
 
 /* A line's end was met, or the stream's. True if the line was broken, and is counted now. */
@@ -89,7 +98,34 @@ static bool end_broken(struct splitter *splitter)
         return false;
     splitter->lost_lines++;
     splitter->broken = splitter->inside = false;
-    splitter->held_bytes = 0;
+    forget_held(splitter);
+    return true;
+}
+
+/* A part of a line that has a beginning that is held. `bytes` of the input belong to it. */
+static bool step_held(struct splitter *splitter, size_t bytes, bool ends,
+                      struct splitter_part *ret_part)
+{
+    size_t limit = splitter->part_bytes, room = 0;
+
+    /* One byte more than a part has shows where its last character ends. */
+    if (splitter->held_bytes <= limit)
+        room = limit + 1 - splitter->held_bytes;
+    bool all = bytes < room;
+    if (all)
+        room = bytes;
+    if (!hold(splitter, splitter->input, room)) /* broken now: the next step goes over it */
+        return false;
+    take(splitter, room);
+    if (splitter->held_bytes > limit) {
+        give_held(splitter, splitter_cut(splitter->held, splitter->held_bytes, limit), false,
+                  ret_part);
+        return true;
+    }
+    if (!ends)
+        return false;
+    take(splitter, 1);
+    give_held(splitter, splitter->held_bytes, true, ret_part);
     return true;
 }
 
@@ -99,45 +135,26 @@ static bool step(struct splitter *splitter, struct splitter_part *ret_part)
     const char *text = splitter->input;
     const char *newline = memchr(text, '\n', splitter->input_bytes);
     size_t bytes = newline ? (size_t)(newline - text) : splitter->input_bytes;
-    size_t held = splitter->held_bytes, limit = splitter->part_bytes;
-    bool given = false;
 
     if (splitter->broken) {
-        take(splitter, bytes);
-    } else if (held + bytes > limit) {
-        if (held == 0) {
-            bytes = splitter_cut(text, bytes, limit);
-            give(splitter, text, bytes, false, ret_part);
-            take(splitter, bytes);
-            return true;
-        }
-        if (held >= limit) { /* the limit was lowered, or a character reaches over it */
-            give(splitter, splitter->held, held, false, ret_part);
-            splitter->held_bytes = 0;
-            return true;
-        }
-        return give_held(splitter, splitter_cut(text, bytes, limit - held), false, ret_part);
-    } else if (!newline) {
-        (void)hold(splitter, text, bytes);
-        take(splitter, bytes);
-        return false;
-    } else if (held > 0) {
-        given = give_held(splitter, bytes, true, ret_part);
-    } else {
-        give(splitter, text, bytes, true, ret_part);
-        take(splitter, bytes);
-        given = true;
-    }
-    if (newline) {
-        take(splitter, 1);
-        if (!given)
+        take(splitter, newline ? bytes + 1 : bytes);
+        if (newline)
             (void)end_broken(splitter);
+        return false;
     }
-    return given;
+    if (splitter->held_bytes > 0 || (!newline && bytes <= splitter->part_bytes))
+        return step_held(splitter, bytes, newline != NULL, ret_part);
+    bool fits = bytes <= splitter->part_bytes;
+    if (!fits)
+        bytes = splitter_cut(text, bytes, splitter->part_bytes);
+    give(splitter, text, bytes, fits, ret_part);
+    take(splitter, fits ? bytes + 1 : bytes);
+    return true;
 }
 
 bool splitter_next(struct splitter *splitter, struct splitter_part *ret_part)
 {
+    drop_given(splitter);
     while (splitter->input_bytes > 0)
         if (step(splitter, ret_part))
             return true;
@@ -147,7 +164,7 @@ bool splitter_next(struct splitter *splitter, struct splitter_part *ret_part)
 void splitter_gap(struct splitter *splitter, uint64_t lines, bool open)
 {
     splitter->lost_lines += lines;
-    splitter->held_bytes = 0;
+    forget_held(splitter);
     splitter->broken = open;
     if (lines > 0)
         splitter->inside = false;
@@ -155,17 +172,17 @@ void splitter_gap(struct splitter *splitter, uint64_t lines, bool open)
 
 bool splitter_end(struct splitter *splitter, struct splitter_part *ret_part)
 {
+    drop_given(splitter);
     if (end_broken(splitter))
         return false;
     if (splitter->held_bytes == 0 && !splitter->inside)
         return false;
-    give(splitter, splitter->held, splitter->held_bytes, true, ret_part);
-    splitter->held_bytes = 0;
+    give_held(splitter, splitter->held_bytes, true, ret_part);
     return true;
 }
 
 void splitter_lose(struct splitter *splitter)
 {
     splitter->broken = true;
-    splitter->held_bytes = 0;
+    forget_held(splitter);
 }

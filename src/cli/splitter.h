@@ -17,6 +17,7 @@ struct splitter {
     size_t part_bytes; /* the limit; may be lowered at any time */
     char *held;        /* the beginning of a line that has not ended yet */
     size_t held_bytes;
+    size_t given_bytes; /* of them, which have been given out */
     size_t held_size_bytes;
     bool broken; /* a piece of the line that is being read is missing */
     bool inside; /* a part of it has been given out already */

@@ -41,8 +41,14 @@ MODULE      := $(B)/omtasklog.so
 LIB_OBJ     := $(call objects,src/task/*.c src/spool/*.c src/store/*.c src/collector/*.c)
 MODULE_OBJ  := $(call objects,src/rsyslog/*.c)
 COMMAND     := $(B)/tasklog
-COMMAND_OBJ := $(call objects,src/cli/*.c)
+# The part of the command that needs a database, which the rest must not load: see src/cli/main.c.
+STORE_PART  := $(B)/tasklog-store
+STORE_OBJ   := $(patsubst %,$(B)/src/cli/%.o,store_main spool)
+CLI_LIB     := $(B)/libtasklog-cli.a
+CLI_OBJ     := $(filter-out $(STORE_OBJ) $(B)/src/cli/main.o,$(call objects,src/cli/*.c))
+COMMAND_OBJ := $(CLI_OBJ) $(STORE_OBJ) $(B)/src/cli/main.o
 JOURNALD    := $(B)/tasklog-journald
+JOURNALD_LIB := $(B)/libtasklog-journald.a
 JOURNALD_OBJ := $(call objects,src/journald/*.c)
 SUPPORT_OBJ := $(call objects,tests/support/*.c)
 UNIT        := $(call tests,unit)
@@ -94,7 +100,7 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: $(LIB) $(MODULE) $(COMMAND) $(JOURNALD) ## build module, command and journal reader (the default)
+all: $(LIB) $(MODULE) $(COMMAND) $(STORE_PART) $(JOURNALD) ## build module, command and journal reader (the default)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -164,7 +170,11 @@ format: ## lay the code out anew
 install: all ## install below DESTDIR: the module to MODDIR, the rest to PREFIX
 	install -D -m 644 $(MODULE) $(DESTDIR)$(MODDIR)/omtasklog.so
 	install -D -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin/tasklog
+	install -D -m 755 $(STORE_PART) $(DESTDIR)$(PREFIX)/lib/tasklog/tasklog-store
 	install -D -m 755 $(JOURNALD) $(DESTDIR)$(PREFIX)/sbin/tasklog-journald
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -d $(DESTDIR)$(PREFIX)/share/tasklog $(DESTDIR)$(PREFIX)/share/doc/tasklog
 	cp -R conf/. $(DESTDIR)$(PREFIX)/share/tasklog/
 	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/tasklog/
@@ -185,15 +195,27 @@ $(MODULE): $(MODULE_OBJ) $(LIB) src/rsyslog/omtasklog.map
 	@echo "  LINK $@"
 	$(Q)$(LINK) -shared -Wl,--version-script=src/rsyslog/omtasklog.map -o $@ $(filter %.o %.a,$^) $(LIBS)
 
-$(COMMAND): $(COMMAND_OBJ) $(LIB)
+$(CLI_LIB): $(CLI_OBJ)
+	@echo "  AR   $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(COMMAND): $(B)/src/cli/main.o $(CLI_LIB) $(LIB)
+	@echo "  LINK $@"
+	$(Q)$(LINK) -o $@ $^
+
+$(STORE_PART): $(STORE_OBJ) $(CLI_LIB) $(LIB)
 	@echo "  LINK $@"
 	$(Q)$(LINK) -o $@ $^ $(LIBS) -linih
 
-$(JOURNALD): $(JOURNALD_OBJ) $(LIB)
+$(JOURNALD_LIB): $(filter-out $(B)/src/journald/main.o,$(JOURNALD_OBJ))
+	@echo "  AR   $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(JOURNALD): $(B)/src/journald/main.o $(JOURNALD_LIB) $(LIB)
 	@echo "  LINK $@"
 	$(Q)$(LINK) -o $@ $^ $(LIBS) -linih -lsystemd
 
-$(UNIT) $(STORE): %: %.o $(SUPPORT_OBJ) $(LIB)
+$(UNIT) $(STORE): %: %.o $(SUPPORT_OBJ) $(CLI_LIB) $(JOURNALD_LIB) $(LIB)
 	@echo "  LINK $@"
 	$(Q)$(LINK) $(WRAP_$(@F)) -o $@ $(filter %.o %.a,$^) -lcmocka $(LIBS) -linih
 

@@ -10,6 +10,8 @@
 
 #include "tasklog/clock.h"
 
+#define CLI_VERSION "0.1.0-dev"
+
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 struct cli_command {
@@ -18,9 +20,16 @@ struct cli_command {
     int (*run)(int count, char **arguments); /* arguments[0] is the command's name */
 };
 
+extern const struct cli_command cli_end;
+extern const struct cli_command cli_log;
+extern const struct cli_command cli_progress;
+extern const struct cli_command cli_run;
 extern const struct cli_command cli_spool;
 
 extern const struct tasklog_clock cli_clock;
+
+/* Milliseconds of a clock that never steps. */
+int64_t cli_now_ms(void);
 
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

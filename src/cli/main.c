@@ -1,70 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tasklog, the command: finds the sub-command, and nothing else. */
-#include <stdarg.h>
-#include <stdlib.h>
+/*
+ * tasklog, the command: finds the sub-command, and nothing else. It starts before every job that it
+ * runs, so it links no database: libpq and what it loads take longer to load than all the rest. The
+ * sub-commands that need one live in a program of their own, tasklog-store, which is not for people.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "cli.h"
 
-static const struct cli_command *const commands[] = {&cli_spool};
-
-static struct tasklog_now now(void *context)
+/* Beside this program where it was built, in ../lib/tasklog where it is installed. */
+static int run_store(int count, char **arguments)
 {
-    struct timespec mono, wall;
+    static const char *const places[] = {"tasklog-store", "../lib/tasklog/tasklog-store"};
+    char path[PATH_MAX + 64];
+    ssize_t bytes = readlink("/proc/self/exe", path, PATH_MAX);
+    char *name = bytes > 0 ? memrchr(path, '/', (size_t)bytes) : NULL;
 
-    (void)context;
-    clock_gettime(CLOCK_MONOTONIC, &mono);
-    clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct tasklog_now){
-        .mono_ms = (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000,
-        .wall_us = (int64_t)wall.tv_sec * 1000000 + wall.tv_nsec / 1000,
-    };
-}
-
-const struct tasklog_clock cli_clock = {.now = now};
-
-void cli_error(const char *format, ...)
-{
-    va_list arguments;
-
-    fputs("tasklog: ", stderr);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-}
-
-void cli_print_text(FILE *out, const char *text, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7F)
-            fprintf(out, "^%c", c ^ 0x40);
-        else if (c == 0xC2 && i + 1 < bytes && (unsigned char)text[i + 1] < 0xA0)
-            fprintf(out, "<%02X>", (unsigned char)text[++i]); /* a control character of C1 */
-        else
-            fputc(c, out);
+    (void)count;
+    if (!name) {
+        cli_error("/proc/self/exe cannot be read: %s", strerror(errno));
+        return CLI_FAILED;
     }
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        strcpy(name + 1, places[i]);
+        execv(path, arguments);
+    }
+    cli_error("%s cannot be run: %s", path, strerror(errno));
+    return CLI_FAILED;
 }
 
-void cli_print_time(FILE *out, int64_t time_us)
-{
-    time_t seconds = (time_t)(time_us / 1000000);
-    char text[32] = "";
-    struct tm tm;
+static const struct cli_command store_spool = {"spool",
+                                               "look at dead letters, store them again, drop them",
+                                               run_store};
 
-    if (localtime_r(&seconds, &tm))
-        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-    fputs(text, out);
-}
+static const struct cli_command *const commands[] = {&cli_run, &cli_log, &cli_progress, &cli_end,
+                                                     &store_spool};
 
 static void usage(FILE *out)
 {
     fputs("usage: tasklog COMMAND [...]\n\n", out);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\ntasklog COMMAND --help tells more.\n", out);
+    fputs("\ntasklog COMMAND --help tells more, as does the manual: man tasklog-COMMAND.\n", out);
 }
 
 int main(int count, char **arguments)
@@ -75,6 +56,10 @@ int main(int count, char **arguments)
     }
     if (strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0) {
         usage(stdout);
+        return CLI_OK;
+    }
+    if (strcmp(arguments[1], "--version") == 0) {
+        puts("tasklog " CLI_VERSION);
         return CLI_OK;
     }
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the sub-commands share: the clock, and how they speak. */
+#include "cli.h"
+
+#include <stdarg.h>
+#include <time.h>
+
+static struct tasklog_now now(void *context)
+{
+    struct timespec mono, wall;
+
+    (void)context;
+    clock_gettime(CLOCK_MONOTONIC, &mono);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return (struct tasklog_now){
+        .mono_ms = (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000,
+        .wall_us = (int64_t)wall.tv_sec * 1000000 + wall.tv_nsec / 1000,
+    };
+}
+
+const struct tasklog_clock cli_clock = {.now = now};
+
+int64_t cli_now_ms(void)
+{
+    return now(NULL).mono_ms;
+}
+
+void cli_error(const char *format, ...)
+{
+    va_list arguments;
+
+    fputs("tasklog: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
+void cli_print_text(FILE *out, const char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7F)
+            fprintf(out, "^%c", c ^ 0x40);
+        else if (c == 0xC2 && i + 1 < bytes && (unsigned char)text[i + 1] < 0xA0)
+            fprintf(out, "<%02X>", (unsigned char)text[++i]); /* a control character of C1 */
+        else
+            fputc(c, out);
+    }
+}
+
+void cli_print_time(FILE *out, int64_t time_us)
+{
+    time_t seconds = (time_t)(time_us / 1000000);
+    char text[32] = "";
+    struct tm tm;
+
+    if (localtime_r(&seconds, &tm))
+        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+    fputs(text, out);
+}

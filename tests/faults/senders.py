@@ -38,6 +38,7 @@ class UnixSender(threading.Thread):
     def __init__(self, daemon: Tasklog, load: Load) -> None:
         super().__init__(daemon=True)
         self.sent = self.doubtful = 0
+        self.life = 0  # sent on this connection, so to this life of the daemon
         self.slowest = 0.0
         self.error: BaseException | None = None
         self._daemon = daemon
@@ -72,12 +73,15 @@ class UnixSender(threading.Thread):
                 self._client.close()
             self._client = None
 
-    def stop(self) -> None:
-        """SIGTERM. A rsyslogd that stops reads its socket no more: all is read before."""
+    def stop(self, counted: bool = False) -> None:
+        """SIGTERM. A rsyslogd that stops reads its socket no more: all is read before, and if
+        `counted`, each message of this life is in one of the action's counters."""
         with self._lock:
             if self._client:
                 client = self._client
                 wait_until(lambda: not unread_bytes(client), "rsyslogd reads", 30)
+                if counted:
+                    self._daemon.wait_counters(self.life)
             assert self._daemon.stop() == 0
             if self._client:
                 self._client.close()
@@ -104,6 +108,7 @@ class UnixSender(threading.Thread):
                     client.connect(str(self._daemon.socket))
                     self._client = client
                     self._recent.clear()
+                    self.life = 0
                     self._again.reverse()
                 while self._again:
                     self._send(self._again[-1])
@@ -118,6 +123,7 @@ class UnixSender(threading.Thread):
         assert self._client
         self._client.send(frame(f"kind[{message.task.task_id}]", message.text))
         self._recent.append(message)
+        self.life += 1
         held = unread_bytes(self._client)
         if held > 1 and (not self._cost or held < self._cost):  # 1: is just being read
             self._cost = held

@@ -15,7 +15,6 @@ import pytest
 
 from conftest import cycles
 from database import Database, Postgresql
-from gate import Gate
 from load import Load
 from rsyslogd import wait_until
 from senders import UnixSender, upsert
@@ -180,7 +179,7 @@ def test_sigterm_while_the_table_is_locked(daemon: Tasklog, database: Database,
             with database.lock():
                 goal = sender.sent + chance.randrange(1000)
                 wait_until(lambda: sender.sent >= goal, "logging", 60)
-                sender.stop()
+                sender.stop(counted=True)
                 daemon.start(check=False, seconds=30)
             goal = sender.sent + chance.randrange(1000)
             wait_until(lambda: sender.sent >= goal, "logging", 60)
@@ -190,30 +189,6 @@ def test_sigterm_while_the_table_is_locked(daemon: Tasklog, database: Database,
     compared = load.check(database)
     print(f"{count} stops, {compared}")
     assert not daemon.said("dropped")
-
-
-def test_sigterm_while_the_server_is_down(daemon: Tasklog, postgresql: Postgresql,
-                                          chance: random.Random) -> None:
-    gate = Gate(postgresql.host, int(postgresql.port))
-    daemon.run(upsert(postgresql, liveInterval="1",
-                      database=postgresql.url_with(host="127.0.0.1", port=gate.port)))
-    count = cycles(50)
-    load = Load(chance, width=100)
-    sender = UnixSender(daemon, load)
-    with gate.shut():
-        sender.start()
-        try:
-            for _ in range(count):
-                goal = sender.sent + chance.randrange(2000)
-                wait_until(lambda: sender.sent >= goal, "logging", 60)
-                sender.stop()
-                daemon.start(check=False, seconds=30)
-        finally:
-            load.stop()
-        sender.finish(60)
-    compared = load.check(postgresql)
-    gate.close()
-    print(f"{count} stops, {compared}")
 
 
 # --- Refusals -------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections import deque
@@ -14,7 +15,7 @@ from typing import Deque
 from database import Database
 from load import END, Load, Message
 from rsyslogd import frame, wait_until
-from tasklog import Tasklog, action, unread_bytes
+from tasklog import BUILD, Tasklog, action, unread_bytes
 
 
 def upsert(database: Database, /, **parameters: object) -> str:
@@ -27,6 +28,11 @@ def finish_last(daemon: Tasklog) -> None:
     """Until what was logged is taken, not only read: a line behind it has been read, too."""
     daemon.log("kind[last]", "text")
     daemon.log("kind[last]", "text")
+
+
+def spool_command(daemon: Tasklog, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BUILD / "tasklog", "spool", "-d", daemon.work / "tasklog" / "task",
+                           *arguments], text=True, capture_output=True, timeout=60)
 
 
 class UnixSender(threading.Thread):

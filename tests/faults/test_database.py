@@ -17,8 +17,8 @@ from conftest import cycles
 from database import Database, Postgresql
 from load import Load
 from rsyslogd import wait_until
-from senders import UnixSender, upsert
-from tasklog import BUILD, Tasklog, action, check_log
+from senders import UnixSender, spool_command, upsert
+from tasklog import Tasklog, action, check_log
 
 MEMORY = 4 << 20
 
@@ -192,11 +192,6 @@ def test_sigterm_while_the_table_is_locked(daemon: Tasklog, database: Database,
 
 
 # --- Refusals -------------------------------------------------------------------------------------
-
-def spool_command(daemon: Tasklog, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([BUILD / "tasklog", "spool", "-d", daemon.work / "tasklog" / "task",
-                           *arguments], text=True, capture_output=True, timeout=60)
-
 
 def test_one_refused_result_in_100(daemon: Tasklog, database: Database) -> None:
     ids = [f"run-{number}" for number in range(100)]

@@ -122,7 +122,9 @@ def rss_anon(pid: int) -> int:
 
 
 def check_trouble(daemon: Tasklog, database: Database, chance: random.Random,
-                  fault: Callable[[], ContextManager[None]], count: int) -> None:
+                  fault: Callable[[], ContextManager[None]], count: int,
+                  seconds: float = 0) -> None:
+    """The fault lasts for so many seconds, or for any number of messages."""
     daemon.run(upsert(database, memoryBudget=str(MEMORY), liveInterval="1"))
     daemon.wait_said("writing to table")
     before = rss_anon(daemon.pid)
@@ -134,8 +136,9 @@ def check_trouble(daemon: Tasklog, database: Database, chance: random.Random,
         for _ in range(count):
             with fault():
                 goal = sender.sent + chance.randrange(1000, 10_000)
-                until = time.monotonic() + 60
-                while sender.sent < goal:
+                over = time.monotonic() + seconds
+                until = over + 60
+                while sender.sent < goal or time.monotonic() < over:
                     assert time.monotonic() < until, "the sender waits"
                     most = max(most, rss_anon(daemon.pid))
                     time.sleep(0.05)
@@ -164,6 +167,12 @@ def test_postgresql_in_trouble(daemon: Tasklog, postgresql: Postgresql, chance: 
 
 def test_sqlite_locked(daemon: Tasklog, sqlite: Database, chance: random.Random) -> None:
     check_trouble(daemon, sqlite, chance, sqlite.lock, min(2, cycles(5)))
+
+
+@pytest.mark.long
+def test_sqlite_locked_for_a_minute(daemon: Tasklog, sqlite: Database,
+                                    chance: random.Random) -> None:
+    check_trouble(daemon, sqlite, chance, sqlite.lock, 1, 60)
 
 
 @pytest.mark.long

@@ -220,7 +220,7 @@ def sigterm(daemon: Tasklog, chance: random.Random, sender: RelpSender, count: i
     return counted
 
 
-@pytest.mark.parametrize("queue", ["direct", "disk"])
+@pytest.mark.parametrize("queue", [pytest.param("direct", marks=pytest.mark.long), "disk"])
 def test_sigterm_while_the_server_is_down(daemon: Tasklog, postgresql: Postgresql,
                                           chance: random.Random, queue: str) -> None:
     gate = Gate(postgresql.host, int(postgresql.port))

@@ -46,7 +46,7 @@ def test_a_live_row(daemon: Tasklog, postgresql: Postgresql, tmp_path: Path, col
     daemon.log("kind[1]", *texts)
     wait_until(lambda: daemon.counters().get("rows.live"), "a live row", 10)
     costs, others = [], []
-    for number in range(min(cycles(20), 20)):
+    for number in range(min(20, cycles(20) - 1)):
         before, writes = gate.bytes, daemon.counters()["rows.live"]
         texts.append(f"more {number}")
         daemon.log("kind[1]", texts[-1])
@@ -66,12 +66,12 @@ def test_a_live_row(daemon: Tasklog, postgresql: Postgresql, tmp_path: Path, col
     assert LIVE // 2 < max(costs) and max(others) <= other
 
 
+@pytest.mark.long
 def test_a_long_log_that_is_shown(daemon: Tasklog, postgresql: Postgresql, tmp_path: Path) -> None:
-    """100 MB, or 10 in the short run: its log is sent once, and a window for each live row."""
-    size = (10 if cycles(100) < 50 else 100) << 20
+    """100 MB: its log is sent once, and a window for each live row."""
+    size, seconds = 100 << 20, 15
     gate = gated(daemon, postgresql, tmp_path, taskMaxBytes="200m")
     port = wait_for_port(tmp_path / "port")
-    seconds = 3 if cycles(100) < 50 else 15
     texts = [f"{number:08d} " + "x" * 991 for number in range(size // 1023)]
     part = len(texts) // seconds
     began = time.monotonic()

@@ -125,7 +125,10 @@ class Load:
                 raise Timeout(f"{len(wrong)} of {len(self.tasks)} rows are wrong:\n"
                               + "\n".join(wrong[:20]))
             time.sleep(0.5)
-        lines = sum(len(task.lines) + len(task.late) for task in self.tasks)
+        rows = database.rows()
+        lines = sum(len(taken(rows[task.task_id], task.lines + task.late)) for task in self.tasks)
+        (stored,), = database.execute(f'SELECT sum("lines") FROM {database.sql_table}')
+        assert stored == lines, f"{stored} lines are stored, and {lines} were taken"
         return f"{len(self.tasks)} rows, {lines} lines"
 
     def _wrong(self, rows: dict[str, Row]) -> list[str]:

@@ -83,7 +83,7 @@ enum { TASKLOG_REASON_BYTES = 512 };
 
 struct tasklog_outcome {
     enum tasklog_verdict verdict;
-    enum tasklog_cause cause; /* of TASKLOG_LATER */
+    enum tasklog_cause cause;          /* of TASKLOG_LATER */
     char sqlstate[6];                  /* PostgreSQL's SQLSTATE, or "" */
     char reason[TASKLOG_REASON_BYTES]; /* why not, valid UTF-8, one line; "" when kept */
 };

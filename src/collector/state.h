@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "age.h"
+#include "put_off.h"
 #include "rate.h"
 #include "settings.h"
 #include "tasklog/collector.h"
@@ -50,8 +52,14 @@ struct tasklog_collector {
     int spool_said;               /* the trouble that has been told */
     int64_t spool_retry_ms;       /* not asked again before */
     struct tasklog_results queue; /* waiting for the writer, in order */
-    size_t writing_count;         /* taken from the queue, not yet stored */
+    uint64_t queue_left;          /* how many have left it */
+    struct age age;               /* of those in it, the first has this number */
+    struct put_off put_off;       /* those that the database has put off */
+    size_t writing_count;         /* taken from either, not yet stored */
     size_t writing_bytes;
+    int64_t writing_since_ms; /* when the first of these came to wait; INT64_MAX = there are none */
+    int64_t write_ms;         /* how long the database took for the last batch */
+    int64_t write_ms_max;
     bool away;             /* the database takes nothing at the moment */
     int64_t timer_wake_ms; /* until when the timer sleeps */
     bool stopping;
@@ -117,6 +125,12 @@ void collector_spool_sync(struct tasklog_collector *collector);
 
 /* Tells, once, that the spool takes nothing, or that it does again. */
 void collector_spool_say(struct tasklog_collector *collector);
+
+/* Results have been put into the queue. */
+static inline void collector_note_age(struct tasklog_collector *collector, int64_t now_ms)
+{
+    age_note(&collector->age, collector->queue_left + collector->queue.count, now_ms);
+}
 
 /* The thread that owns the store; its argument is the collector. */
 void *collector_writer(void *collector);

@@ -22,6 +22,7 @@
 enum {
     SEGMENT_BYTES = 16 << 20,
     RETRY_FULL_MS = 1000,
+    SAYS_PER_MINUTE = 4, /* a disk may be full and not full by turns */
     RELIEF_BYTES = 4 << 20,
     REDELIVERY_MS = 15 * 60 * 1000
 };
@@ -519,8 +520,12 @@ void collector_spool_say(struct tasklog_collector *collector)
 {
     pthread_mutex_lock(&collector->lock);
     int trouble = collector->spool_trouble;
-    bool news = collector->spool_said != trouble;
-    collector->spool_said = trouble;
+    uint64_t held;
+    bool news =
+        collector->spool_said != trouble && rate_allows(&collector->spool_says, SAYS_PER_MINUTE,
+                                                        collector_now(collector).mono_ms, &held);
+    if (news)
+        collector->spool_said = trouble;
     pthread_mutex_unlock(&collector->lock);
 
     if (!news)

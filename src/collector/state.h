@@ -45,11 +45,12 @@ struct tasklog_collector {
     struct tasklog_table *table;
     struct tasklog_spool *spool; /* NULL = there is none */
     struct tasklog_spool_reader *reader;
-    struct tasklog_spill spill;   /* text out of memory and back, by the spool and its reader */
-    uint64_t spool_segment;       /* the one that the rules were written to last */
-    uint64_t spool_segments;      /* how many there were when it was last looked through */
-    int spool_trouble;            /* why it took nothing the last time; 0 = it did */
-    int spool_said;               /* the trouble that has been told */
+    struct tasklog_spill spill; /* text out of memory and back, by the spool and its reader */
+    uint64_t spool_segment;     /* the one that the rules were written to last */
+    uint64_t spool_segments;    /* how many there were when it was last looked through */
+    int spool_trouble;          /* why it took nothing the last time; 0 = it did */
+    int spool_said;             /* the trouble that has been told */
+    struct rate spool_says;
     int64_t spool_retry_ms;       /* not asked again before */
     struct tasklog_results queue; /* waiting for the writer, in order */
     uint64_t queue_left;          /* how many have left it */

@@ -68,7 +68,8 @@ WRAP_test_collector = $(WRAP_MEMORY) -Wl,--wrap=pthread_create,--wrap=pthread_jo
                       -Wl,--wrap=tasklog_table_tick
 WRAP_FAKE_STORE     = -Wl,--wrap=tasklog_store_new,--wrap=tasklog_store_free,--wrap=tasklog_store_open \
                       -Wl,--wrap=tasklog_store_write,--wrap=tasklog_store_interrupt \
-                      -Wl,--wrap=tasklog_store_message,--wrap=tasklog_store_name
+                      -Wl,--wrap=tasklog_store_message,--wrap=tasklog_store_name \
+                      -Wl,--wrap=tasklog_store_set_patience
 WRAP_test_writer    = $(WRAP_FAKE_STORE) -Wl,--wrap=pthread_cond_timedwait,--wrap=row_batch_add,--wrap=collector_wait
 WRAP_test_spool     = -Wl,--wrap=posix_fallocate
 WRAP_test_keep      = $(WRAP_FAKE_STORE) -Wl,--wrap=posix_fallocate

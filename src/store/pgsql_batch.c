@@ -23,7 +23,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGE_ROW_BYTES = 16 * 1024 * 1024 };
+enum {
+    LARGE_ROW_BYTES = 16 * 1024 * 1024,
+    MOST_ROW_BYTES = (1 << 30) - (1 << 16), /* a field's limit and a message's are 1 GiB */
+};
 
 /* --- One row as parameters --------------------------------------------------------------------- */
 
@@ -76,6 +79,13 @@ void batch_set_refused(struct tasklog_outcome *outcome, enum tasklog_verdict ver
     outcome_set(outcome, verdict, sqlstate, "%s%s%s",
                 text != NULL ? text : PQresultErrorMessage(result), detail != NULL ? ": " : "",
                 detail != NULL ? detail : "");
+    if (sqlstate != NULL && strcmp(sqlstate, "57014") == 0)
+        outcome->cause = TASKLOG_SLOW;
+}
+
+bool batch_is_settled(const struct batch *b, size_t i)
+{
+    return b->outcomes[i].verdict == TASKLOG_NEVER || outcome_is_slow(&b->outcomes[i]);
 }
 
 /* --- Transactions ------------------------------------------------------------------------------ */
@@ -105,7 +115,7 @@ int batch_begin(struct batch *b, int64_t lock_ms)
     char text[3][PGSQL_ID_BYTES];
     int left_ms = store_left_ms(&pg->base, b->deadline_ms);
     const char *const parameters[] = {
-        setting(pg->has_statement_timeout, left_ms / 2 + 1, text[0]),
+        setting(pg->has_statement_timeout, store_patience_ms(&pg->base, b->deadline_ms), text[0]),
         setting(pg->has_lock_timeout, lock_ms, text[1]),
         setting(pg->has_idle_timeout, left_ms + 1, text[2]),
     };
@@ -172,12 +182,13 @@ static int write_one_by_one(struct batch *b, size_t count)
     return r;
 }
 
-/* Verdicts of a way that failed are void, except what the facade itself refused before. */
+/* Verdicts of a way that failed are void, except what was refused before, and what is too slow: nobody
+ * waits for that twice. */
 static void forget(struct batch *b, const bool *is_settled, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (!is_settled[i])
-            b->outcomes[i] = (struct tasklog_outcome){.verdict = TASKLOG_LATER};
+        if (!is_settled[i] && !outcome_is_slow(&b->outcomes[i]))
+            outcome_set_no_time(&b->outcomes[i]);
     }
     b->half_ms = store_now_ms(&b->pg->base) + store_left_ms(&b->pg->base, b->deadline_ms) / 2;
 }
@@ -204,7 +215,8 @@ int pgsql_write_batch(struct pgsql *pg, const struct tasklog_row *rows, size_t c
     if (is_settled == NULL)
         return store_fail(&pg->base, -EAGAIN, "out of memory");
     for (size_t i = 0; i < count; i++) {
-        is_settled[i] = outcomes[i].verdict == TASKLOG_NEVER;
+        is_settled[i] = outcomes[i].verdict == TASKLOG_NEVER ||
+                        row_is_too_large(&pg->base, &rows[i], MOST_ROW_BYTES, &outcomes[i]);
         is_large = is_large || row_is_large(pg, &rows[i]);
     }
     forget(&b, is_settled, count);

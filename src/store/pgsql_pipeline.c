@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The fast way of writing a batch: BEGIN, all rows, COMMIT as one pipeline. It knows that a row was
- * refused, not which verdict that means; then it rolls back and leaves the batch to the careful way.
+ * refused, not which verdict that means, unless it was too slow; then it rolls back and leaves the batch
+ * to the careful way.
  *
  * What is sent cannot be called back, so no more than two windows of rows are on the way. A window
  * grows from one row as long as the server answers quickly.
@@ -14,7 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { MOST_WINDOW = 32, LOCK_MS = 500 };
+enum { MOST_WINDOW = 32, LOCK_MS = 200 };
 
 /* What was sent and in which order its answers are due. A row is its index; a preparation is -1. */
 struct pipeline {
@@ -68,6 +69,8 @@ static int pipeline_judge(struct batch *b, struct pipeline *pipeline, PGresult *
     if (pipeline->is_refused)
         return 0;
     pipeline->is_refused = true;
+    if (what >= 0 && pgsql_refusal(result) == REFUSAL_LATER)
+        batch_set_refused(&b->outcomes[what], TASKLOG_LATER, result); /* is it slow? */
     return pgsql_refusal(result) == REFUSAL_SESSION ? pgsql_refused(b->pg, result) : 0;
 }
 
@@ -112,7 +115,7 @@ static int pipeline_fill(struct batch *b, struct pipeline *pipeline, size_t coun
 
     pipeline->window_ms = store_now_ms(&b->pg->base);
     for (size_t i = 0; r == 0 && i < count && !pipeline->is_refused; i++) {
-        if (b->outcomes[i].verdict == TASKLOG_NEVER)
+        if (batch_is_settled(b, i))
             continue;
         if (store_now_ms(&b->pg->base) >= b->half_ms) {
             outcome_set_no_time(&b->outcomes[i]);

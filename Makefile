@@ -86,13 +86,13 @@ FUZZING  = B=build/fuzz CC=clang SAN="-fsanitize=fuzzer-no-link,address,undefine
 PARALLEL = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 # Older thread sanitizers do not start where the kernel spreads addresses widely.
 NO_ASLR  = $(shell setarch -R true 2>/dev/null && echo setarch -R)
-STEPS    = deps build check-format check-headers check-layers check-options unit sanitize store-test system short-faults
+STEPS    = deps build check-format check-headers check-layers check-options check-man unit sanitize store-test system short-faults
 CI_STEPS = $(if $(filter true,$(CI)),clang)
 
 # --- Targets for people ------------------------------------------------------------------------------------------
 
 .PHONY: all help build deps check demo unit store-test system faults short-faults sanitize fuzz valgrind clang
-.PHONY: lint check-format check-headers check-layers check-options format install clean distclean FORCE
+.PHONY: lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -146,7 +146,7 @@ fuzz: ## fuzz each parser for FUZZ_SECONDS
 clang: ## build everything with clang, warnings are errors
 	@$(MAKE) $(PARALLEL) B=build/clang CC=clang WERROR=1 build
 
-lint: check-format check-headers check-layers check-options ## the house rules
+lint: check-format check-headers check-layers check-options check-man ## the house rules
 
 check-format: ## is the code laid out as .clang-format says?
 	@tools/check-format
@@ -159,6 +159,9 @@ check-layers: ## do the includes go one way?
 
 check-options: ## is every parameter documented and in the sample configuration?
 	@tools/check-options
+
+check-man: ## are the manual pages well formed?
+	@mandoc -Tlint -Wwarning man/*.1
 
 format: ## lay the code out anew
 	@tools/check-format --fix

@@ -4,10 +4,12 @@
 # What it writes is its log, what stands on stderr a warning; tasklog log, progress and end know the task.
 set -eu
 
+done=0
 tasklog progress total=3
 for table in customers orders items; do
     echo "reading $table"
-    tasklog progress processed=1
+    done=$((done + 1))
+    tasklog progress processed=$done
 done
 echo "items: 2 rows without a price" >&2
 tasklog log -p err "items: row 7 was left out"

@@ -51,8 +51,8 @@ SUPPORT_OBJ := $(call objects,tests/support/*.c)
 UNIT        := $(call tests,unit)
 STORE       := $(call tests,store)
 FUZZ        := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-# The unit tests of the code that has threads: those named after a file of the collector.
-THREADED    := $(filter $(B)/tests/unit/test_collector% $(patsubst src/collector/%.c,$(B)/tests/unit/test_%, \
+# The unit tests of the code that has threads: the queue of the command, and a file of the collector each.
+THREADED    := $(filter $(B)/tests/unit/test_collector% $(B)/tests/unit/test_queue $(patsubst src/collector/%.c,$(B)/tests/unit/test_%, \
                  $(wildcard src/collector/*.c)),$(UNIT))
 ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(COMMAND_OBJ) $(SUPPORT_OBJ) $(UNIT:=.o) $(STORE:=.o) $(FUZZ:%=$(B)/tests/fuzz/%.o)
 

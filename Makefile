@@ -166,7 +166,7 @@ check-options: ## is every parameter documented and in the sample configuration?
 	@tools/check-options
 
 check-man: ## are the manual pages well formed?
-	@mandoc -Tlint -Wwarning man/*.1
+	@mandoc -Tlint -Wwarning man/*.[18]
 
 format: ## lay the code out anew
 	@tools/check-format --fix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import signal
 import time
@@ -228,3 +229,65 @@ def test_where_kind_and_id_come_from(reader: Reader, journald: Journald, sqlite:
         check_log(sqlite.wait(task), ["one\n\ttwo\n"])
     assert set(sqlite.rows()) == set(entries)
     reader.wait_said("is not a task's line: a task id is 1 to 255 bytes")
+
+
+def test_what_was_vacuumed_unread_is_told(reader: Reader, journald: Journald,
+                                          sqlite: Sqlite) -> None:
+    reader.configure(sqlite, mode="upsert", liveInterval=1)
+    reader.start()
+    send(journald.syslog, "kind[1]", "before")
+    sqlite.wait("1", lambda row: row.lines == 1)
+    assert reader.stop() == 0
+    for number in range(500):
+        send(journald.syslog, "kind[1]", f"gone {number}")
+    journald.sync()
+    journald.rotate()
+    send(journald.syslog, "kind[1]", "after", "@task end")
+    journald.sync()
+    journald.control("--vacuum-files=1")
+    reader.start()
+    row = sqlite.wait("1")
+    match = re.search(r"\n\[\d.*\] \[\.\.\. lines may be missing here: (\d+) entries of the journal "
+                      r"were removed before they were read \.\.\.\]\n", row.log or "")
+    assert match and 500 <= int(match[1]) <= 510, row.log
+    assert "gone" not in row.log and "before\n" in row.log and "] after\n" in row.log
+    assert (row.status, row.complete, row.lines) == ("COMPLETED", False, 2)
+    reader.wait_said("entries of the journal were removed before they were read")
+
+
+def test_bad_configurations(reader: Reader, sqlite: Sqlite) -> None:
+    reader.configure(sqlite, colour="red")
+    reader.start(ready=False)
+    reader.wait_said('[task]: unknown parameter "colour"')
+    wait_until(lambda: not reader.running(), "it has ended")
+
+
+def test_watchdog_and_status(reader: Reader, journald: Journald, sqlite: Sqlite) -> None:
+    reader.configure(sqlite, mode="upsert")
+    reader.start()
+    send(journald.syslog, "kind[1]", "one")
+    wait_until(lambda: any(text.startswith("STATUS=1 target: 1 task open, 0 results waiting, 0 "
+                                           "stored, 1 lines") for text in reader.notified),
+               "the status")
+    wait_until(lambda: reader.notified.count("WATCHDOG=1") >= 2, "the watchdog is fed")
+    # A reader that does not move is not a process that is dead; one that is stopped does not feed it.
+    os.kill(reader.pid, signal.SIGSTOP)
+    time.sleep(0.2)
+    fed = reader.notified.count("WATCHDOG=1")
+    time.sleep(2.2)
+    assert reader.notified.count("WATCHDOG=1") == fed
+    os.kill(reader.pid, signal.SIGCONT)
+    assert reader.stop() == 0
+    assert "STOPPING=1" in reader.notified
+
+
+def test_a_reader_on_the_same_spool_is_refused(reader: Reader, journald: Journald, sqlite: Sqlite,
+                                               tmp_path: Path) -> None:
+    reader.configure(sqlite, mode="upsert")
+    reader.start()
+    with Reader(tmp_path / "second", journald) as second:
+        second.state = reader.state
+        second.configure(sqlite, mode="upsert")
+        second.start(ready=False)
+        second.wait_said("is in use by another process")
+        wait_until(lambda: not second.running(), "it has ended")

@@ -291,3 +291,34 @@ def test_a_reader_on_the_same_spool_is_refused(reader: Reader, journald: Journal
         second.start(ready=False)
         second.wait_said("is in use by another process")
         wait_until(lambda: not second.running(), "it has ended")
+
+
+def test_two_targets(reader: Reader, journald: Journald, sqlite: Sqlite, tmp_path: Path) -> None:
+    """Each has its kinds, its table and its reader; a kind that nobody takes goes nowhere."""
+    sqlite.create(table="others")
+    reader.configure(sqlite, ["kind"], mode="upsert")
+    text = reader.conf.read_text()
+    target = text[text.index("[task]"):]
+    reader.conf.write_text(text + target.replace("[task]", "[others]")
+                           .replace("  kind\n", "  other\n  third\n")
+                           .replace(f"table = {sqlite.table}", "table = others"))
+    reader.start()
+    for kind in ("kind", "other", "third", "nobodys"):
+        send(journald.syslog, f"{kind}[{kind}-1]", "one", "@task end")
+    check_log(sqlite.wait("kind-1"), ["one"])
+    wait_until(lambda: len(sqlite.rows("others")) == 2, "the other table's rows")
+    assert set(sqlite.rows()) == {"kind-1"}
+    assert set(sqlite.rows("others")) == {"other-1", "third-1"}
+    assert len(reader.children()) == 2
+
+
+def test_a_message_beyond_all_measure(reader: Reader, journald: Journald, sqlite: Sqlite) -> None:
+    reader.configure(sqlite, mode="upsert", liveInterval=0, taskMaxBytes="200m")
+    reader.start()
+    size = (64 << 20) + 1000
+    send_native(journald.native, [task_entry("kind", "1", b"x" * size)])
+    journald.sync()
+    send_native(journald.native, [task_entry("kind", "1", "@task end")])
+    log = sqlite.wait("1", seconds=60).log
+    assert log and "\n[... 1000 bytes of this message are missing here ...]\n" in log[-300:]
+    assert len(log) > 64 << 20

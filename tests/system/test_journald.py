@@ -11,31 +11,15 @@ from datetime import datetime, timezone
 from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import Iterator
 
 import pytest
 
 from database import Database, Sqlite
 from journald import Journald, Reader, native_entry, send_native, task_entry
 from rsyslogd import send, send_raw, wait_until
-from tasklog import check_log, counts_summary
+from tasklog import check_log
 from test_main_job import (LINES, TASKS, check_rows, interleaved, log_from_processes, rfc3164,
                            severity_of, task_id, text_of, END)
-
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a journald of one's own needs root")
-
-
-@pytest.fixture
-def journald() -> Iterator[Journald]:
-    with Journald(f"tasklog{os.getpid()}") as journald:
-        yield journald
-
-
-@pytest.fixture
-def reader(tmp_path: Path, journald: Journald) -> Iterator[Reader]:
-    with Reader(tmp_path / "reader", journald) as reader:
-        yield reader
-
 
 def native(task: int, line: int) -> bytes:
     text, severity = (END, "info") if line == LINES else (text_of(task, line),

@@ -98,42 +98,73 @@ static const char *setting(bool is_users, int64_t ms, char text[PGSQL_ID_BYTES])
     return text;
 }
 
-/*
- * Begins, sets time-outs for this transaction alone, and learns its name before any row is sent. The
- * server's time-outs are the second line of defence behind the deadline; those that the user's own
- * connection string sets are left alone.
- */
-int batch_begin(struct batch *b, int64_t lock_ms)
+/* Begins, with a look at the server. One that the session does not hold is prepared in the same
+ * transaction: behind a pooler the next one may be another session's. */
+static int begin(struct batch *b, const char *const *parameters, PGresult **ret_result)
 {
     struct pgsql *pg = b->pg;
-    static const char sql[] =
-        "SELECT pg_backend_pid(), (extract(epoch FROM now()) * 1000000)::bigint,"
-        " CASE WHEN $1::text IS NOT NULL THEN set_config('statement_timeout', $1, true) END,"
-        " CASE WHEN $2::text IS NOT NULL THEN set_config('lock_timeout', $2, true) END,"
-        " CASE WHEN $3::text IS NOT NULL THEN"
-        " set_config('idle_in_transaction_session_timeout', $3, true) END";
-    char text[3][PGSQL_ID_BYTES];
-    int left_ms = store_left_ms(&pg->base, b->deadline_ms);
-    const char *const parameters[] = {
-        setting(pg->has_statement_timeout, store_patience_ms(&pg->base, b->deadline_ms), text[0]),
-        setting(pg->has_lock_timeout, lock_ms, text[1]),
-        setting(pg->has_idle_timeout, left_ms + 1, text[2]),
-    };
     PGresult *result = NULL;
     int r = pgsql_send(pg, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL);
 
     if (r == 0)
-        r = pgsql_send(pg, sql, 3, parameters);
+        r = pgsql_send_look(pg, parameters);
     if (r == 0)
         r = pgsql_settle(pg, 2, b->deadline_ms, &result);
+    if (r == 0 && pgsql_is_unknown_statement(result)) {
+        PQclear(result);
+        result = NULL;
+        r = pgsql_send(pg, "ROLLBACK AND CHAIN", 0, NULL);
+        if (r == 0)
+            r = pgsql_prepare(pg, pg->look_name, pg->look);
+        if (r == 0)
+            r = pgsql_send_look(pg, parameters);
+        if (r == 0)
+            r = pgsql_settle(pg, 3, b->deadline_ms, &result);
+    }
     if (r == 0 && !pgsql_is_good(result))
         r = pgsql_refused(pg, result);
-    if (r == 0) {
-        snprintf(pg->running.pid, sizeof pg->running.pid, "%s", PQgetvalue(result, 0, 0));
-        snprintf(pg->running.started, sizeof pg->running.started, "%s", PQgetvalue(result, 0, 1));
+    if (r < 0) {
+        PQclear(result);
+        return r;
     }
-    PQclear(result);
-    return r;
+    *ret_result = result;
+    return 0;
+}
+
+/*
+ * Begins, sets time-outs for this transaction alone, and learns its name before any row is sent. The
+ * server's time-outs are the second line of defence behind the deadline; those that the user's own
+ * connection string sets are left alone. A table whose columns have changed is checked once more.
+ */
+int batch_begin(struct batch *b, int64_t lock_ms)
+{
+    struct pgsql *pg = b->pg;
+    char text[3][PGSQL_ID_BYTES];
+    int left_ms = store_left_ms(&pg->base, b->deadline_ms);
+    const char *const parameters[PGSQL_LOOK_PARAMETERS] = {
+        setting(pg->has_statement_timeout, store_patience_ms(&pg->base, b->deadline_ms), text[0]),
+        setting(pg->has_lock_timeout, lock_ms, text[1]),
+        setting(pg->has_idle_timeout, left_ms + 1, text[2]),
+    };
+
+    for (int attempt = 0; attempt < 2; attempt++) {
+        PGresult *result = NULL;
+        bool is_same;
+        int r = begin(b, parameters, &result);
+
+        if (r < 0)
+            return r;
+        is_same = pgsql_take_look(pg, result);
+        PQclear(result);
+        if (is_same)
+            return 0;
+        r = batch_rollback(b);
+        if (r == 0)
+            r = pgsql_check(pg, b->deadline_ms);
+        if (r < 0)
+            return r;
+    }
+    return store_fail(&pg->base, -EAGAIN, "the table's columns are being changed");
 }
 
 int batch_rollback(struct batch *b)

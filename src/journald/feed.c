@@ -327,7 +327,7 @@ static void end_reader(struct feed *feed, bool wanted)
     int status = 0;
 
     close(feed->pipe);
-    kill(feed->reader, wanted ? SIGTERM : SIGKILL);
+    kill(feed->reader, SIGKILL); /* it has nothing to finish */
     while (waitpid(feed->reader, &status, 0) < 0 && errno == EINTR)
         ;
     feed->reader = 0;

@@ -237,8 +237,10 @@ static int read_journal(int count, char **arguments)
         fputs("tasklog-journald: " MAIN_READER " is for its own use\n", stderr);
         return EXIT_USAGE;
     }
-    /* It goes with the process that started it. */
+    /* It goes with the process that started it, which is told to stop together with it. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     options.journal.namespace_name = arguments[2][0] ? arguments[2] : NULL;
     options.journal.directory = arguments[3][0] ? arguments[3] : NULL;

@@ -373,9 +373,9 @@ void tasklog_config_set_escape_prefix(struct tasklog_config *config, int prefix)
     config->rules.escape_prefix = prefix;
 }
 
-bool tasklog_config_spool_is_off(const struct tasklog_config *config)
+const char *tasklog_config_spool(const struct tasklog_config *config)
 {
-    return config->spool && !config->spool[0];
+    return config->spool;
 }
 
 bool tasklog_config_has_spool(const struct tasklog_config *config)

@@ -372,14 +372,37 @@ static void name_instance(instanceData *pData, struct nvlst *list)
         es_deleteStr(key);
 }
 
+/* Two actions must not share a spool. */
+static rsRetVal check_spool(const instanceData *pData, const char *spool)
+{
+    DEFiRet;
+
+    for (const instanceData *other = instances; other && *spool; other = other->next) {
+        const char *others = other->config ? tasklog_config_spool(other->config) : NULL;
+        if (!others || strcmp(others, spool) != 0)
+            continue;
+        LogError(0, RS_RET_PARAM_ERROR,
+                 "omtasklog: action \"%s\": parameter \"spool\": \"%s\" is action \"%s\"'s, too; "
+                 "each action needs a folder of its own",
+                 pData->name, spool, other->name);
+        ABORT_FINALIZE(RS_RET_PARAM_ERROR);
+    }
+
+finalize_it:
+    RETiRet;
+}
+
 /* The default spool is called by the action's name, so that must be a folder's, and no other action's. */
 static rsRetVal check_name(const instanceData *pData)
 {
+    const char *spool = tasklog_config_spool(pData->config);
     const char *why = NULL;
     DEFiRet;
 
-    if (tasklog_config_has_spool(pData->config))
+    if (spool) {
+        CHKiRet(check_spool(pData, spool));
         FINALIZE;
+    }
     if (!*pData->name || strchr(pData->name, '/') || strcmp(pData->name, ".") == 0 ||
         strcmp(pData->name, "..") == 0)
         why = "cannot name a folder";
@@ -452,6 +475,14 @@ ENDnewActInst
 
 NO_LEGACY_CONF_parseSelectorAct
 
+static void say_no_work_folder(const instanceData *pData)
+{
+    LogError(0, RS_RET_PARAM_ERROR,
+             "omtasklog: action \"%s\" cannot start: parameter \"spool\" is not set and neither is "
+             "global(workDirectory=…), below which it would be",
+             pData->name);
+}
+
 BEGINbeginCnfLoad
     CODESTARTbeginCnfLoad;
     pModConf->pConf = pConf;
@@ -461,8 +492,13 @@ BEGINendCnfLoad
     CODESTARTendCnfLoad
 ENDendCnfLoad
 
+/* All of the configuration was read: is there a place for the spools that have none of their own? */
 BEGINcheckCnf
     CODESTARTcheckCnf
+    const char *work = (const char *)glbl.GetWorkDir(pModConf->pConf);
+    for (const instanceData *pData = instances; pData && (!work || !*work); pData = pData->next)
+        if (!tasklog_config_has_spool(pData->config))
+            say_no_work_folder(pData);
 ENDcheckCnf
 
 /* How rsyslog was told to show control characters. Its C style (`\n`) cannot be told from text. */
@@ -485,14 +521,8 @@ static rsRetVal set_default_spool(instanceData *pData, rsconf_t *conf)
 
     if (tasklog_config_has_spool(pData->config))
         FINALIZE;
-    if (!work || !*work) {
-        LogError(
-            0, RS_RET_PARAM_ERROR,
-            "omtasklog: action \"%s\" cannot start: parameter \"spool\" is not set and neither is "
-            "global(workDirectory=…), below which it would be",
-            pData->name);
+    if (!work || !*work) /* the check has told */
         ABORT_FINALIZE(RS_RET_PARAM_ERROR);
-    }
     if (asprintf(&path, "%s/tasklog/%s", work, pData->name) < 0)
         ABORT_FINALIZE(RS_RET_OUT_OF_MEMORY);
     if (tasklog_config_set(pData->config, "spool", path, error) < 0) {

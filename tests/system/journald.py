@@ -57,6 +57,11 @@ class Journald:
         wait_until(lambda: (self.folder / "io.systemd.journal").exists(), "journald has started")
         self.sync()
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     def stop(self) -> None:
         if self._process:
             self._process.terminate()

@@ -173,6 +173,8 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
         entry_write_line(collector->spool, &line, now, tight,
                          tasklog_table_last_run(collector->table));
         collector_spool_at(collector, line.cursor, line.cursor_bytes, line.position);
+        if (collector->redelivery && line.cursor_bytes == 0)
+            redelivery_note(collector->redelivery, &line);
     } else if (r > 0 && collector->spool) {
         collector->unspooled++;
     }

@@ -214,6 +214,8 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
             r = 0;
         break;
     case ENTRY_START:
+        if (collector->redelivery)
+            redelivery_begin_life(collector->redelivery, entry.now.wall_us);
         if (replay->begun)
             replay->offset_ms = replay->last_ms - entry.now.mono_ms;
         (void)shifted(replay, entry.now);
@@ -270,10 +272,12 @@ static int replay_spool(struct tasklog_collector *collector, char *error)
     }
     struct tasklog_now now = collector_now(collector);
     collector->redelivery_until_ms = now.mono_ms + REDELIVERY_MS;
-    if (replay.lines == 0) {
+    if (!replay.begun) { /* the first life: nothing has been sent before */
         redelivery_free(collector->redelivery);
         collector->redelivery = NULL;
     }
+    if (collector->redelivery)
+        redelivery_begin_life(collector->redelivery, now.wall_us);
     r = tasklog_table_set_rules(collector->table, &collector->config->rules);
     if (r < 0) {
         snprintf(error, TASKLOG_ERROR_BYTES, "out of memory");

@@ -57,8 +57,8 @@ def relp_input(port: int) -> str:
     return f'module(load="imrelp" ruleset="tasks")\ninput(type="imrelp" port="{port}")'
 
 
-def kill_and_start(daemon: Tasklog, chance: random.Random, count: int,
-                   progress: Callable[[], int]) -> None:
+def kill_and_start(daemon: Tasklog, chance: random.Random, count: int, progress: Callable[[], int],
+                   while_dead: Callable[[], object] = lambda: None) -> None:
     """Kills at random instants: while nothing has come yet, or after some messages."""
     for _ in range(count):
         if chance.random() < 0.2:
@@ -68,6 +68,7 @@ def kill_and_start(daemon: Tasklog, chance: random.Random, count: int,
             wait_until(lambda: progress() >= goal, "messages are taken", 60)
             time.sleep(chance.random() * 0.005)
         daemon.kill9()
+        while_dead()
         daemon.start(check=False, seconds=30)
 
 
@@ -174,25 +175,72 @@ def test_what_was_read_from_a_unix_socket(daemon: Tasklog, database: Database,
     kill_unix_sender(daemon, database, chance, DIRECT)
 
 
-def disk_action(database: Database, **parameters: object) -> str:
-    return upsert(database, **{**SMALL, **DISK, **parameters})
+class Witness:
+    """An omfile behind the action, in the ruleset whose queue is the Disk queue: what comes out of that
+    goes to the action and then to this file, batch by batch."""
+
+    TEMPLATE = ('template(name="witness" type="string"'
+                ' string="%timereported:::date-rfc3339% %timegenerated:::date-rfc3339% %syslogtag%\\n")')
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.action = (f'action(type="omfile" file="{path}" template="witness" asyncWriting="off"'
+                       ' flushOnTXEnd="on")')
+
+    def lines(self) -> list[str]:
+        return self.path.read_text().splitlines() if self.path.exists() else []
+
+    def stamps(self) -> Counter[str]:
+        """How often a message came."""
+        return Counter(line.split()[0] for line in self.lines())
+
+
+def drop_lost(load: Load, came: Counter[str]) -> tuple[int, list[Task]]:
+    """What rsyslogd's queue never delivered cannot be in a row. Returns how many lines that were, and
+    the tasks whose end was among them."""
+    lost, endless = 0, []
+    for task in load.tasks:
+        for messages in task.lines, task.late:
+            gone = [message for message in messages if message.stamp not in came]
+            lost += len(gone)
+            messages[:] = [message for message in messages if message.stamp in came]
+        if task.end and task.end.stamp not in came:
+            lost += 1
+            endless.append(task)
+            task.lines += task.late
+            task.late.clear()
+    return lost, endless
 
 
 def test_disk_queue(daemon: Tasklog, database: Database, chance: random.Random) -> None:
     port = quiet_port()
-    daemon.run(disk_action(database), inputs=relp_input(port))
+    witness = Witness(daemon.folder / "witness")
+    daemon.run(upsert(database, **SMALL), witness.action, settings=witness.TEMPLATE,
+               inputs=relp_input(port), queue=" ".join(f'{k}="{v}"' for k, v in DISK.items()))
     load = Load(chance)
     sender = RelpSender(port, load.raw_messages())
     sender.start()
     count = cycles(50)
+    lives: list[int] = []
     try:
-        kill_and_start(daemon, chance, count, lambda: sender.acknowledged)
+        kill_and_start(daemon, chance, count, lambda: sender.acknowledged,
+                       lambda: lives.append(len(witness.lines())))
     finally:
         load.stop()
     sender.finish(60)
     assert sender.acknowledged == load.sent
+    daemon.log("kind[last]", "text", "@task end")  # what comes behind it has been delivered
+    database.wait("last", seconds=60)
+    database.execute(f'DELETE FROM {database.sql_table} WHERE "task_id" = ?', "last")
+    came = witness.stamps()
+    counters = daemon.wait_counters(len(witness.lines()) - lives[-1])
+    lost, endless = drop_lost(load, came)
+    for task in endless:
+        daemon.log(f"kind[{task.task_id}]", "@task end")
     compared = load.check(database)
-    print(f"{count} kills, {compared}, {sender.resent} sent again")
+    twice = sum(number - 1 for number in came.values())
+    print(f"{count} kills, {compared}, {sender.resent} sent again; the queue lost {lost} and"
+          f" delivered {twice} once more, {counters['lines.redelivered']} redelivered in the last life")
     assert not daemon.said("damaged")
 
 

@@ -123,12 +123,8 @@ def test_long_log(daemon: Tasklog, sqlite: Sqlite, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_long_log_that_ends(daemon: Tasklog, database: Database, tmp_path: Path,
-                            request: pytest.FixtureRequest) -> None:
+def test_long_log_that_ends(daemon: Tasklog, database: Database, tmp_path: Path) -> None:
     """Neither database takes a text of 1.2 GB: one clear refusal, and others go on."""
-    if database.kind == "postgresql":
-        request.applymarker(pytest.mark.xfail(strict=True, reason="the server closes the connection,"
-                                              " the result is tried again for ever"))
     daemon.run(upsert(database, memoryBudget=str(BUDGET), taskMaxBytes="11g", liveInterval="0"),
                inputs=tcp_input("imptcp", tmp_path / "port", 'threads="1"'))
     port = wait_for_port(tmp_path / "port")

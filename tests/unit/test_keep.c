@@ -483,6 +483,41 @@ static void lines_that_come_again_after_a_crash_are_dropped(void **state)
     assert_int_equal(collecting_counters(collecting).redelivered, 1);
 }
 
+/* Received so long after now, at a time of its own. */
+static void give_received(int second, const char *text)
+{
+    struct tasklog_line line = collecting_line("job[1]", text);
+
+    line.time_us += 7;
+    line.received_us = steady_clock.now(NULL).wall_us + second * INT64_C(1000000);
+    assert_int_equal(tasklog_collector_accept(collecting_collector(collecting), &line, 1), 1);
+}
+
+static void life_without_lines(void)
+{
+    begin(NULL, NULL, NULL);
+}
+
+static void lines_that_lay_in_a_queue_and_are_sent_again_are_dropped(void **state)
+{
+    (void)state;
+    live_and_die(life_without_lines);
+    begin(NULL, NULL, NULL);
+    give_received(-1, "one");
+    give_received(-1, "two");
+    give_received(1, "one");
+    give_received(1, "two");
+    give_received(1, "three");
+    give_received(1, "three");
+    GIVE("job[1]", "@task end processed=1");
+    WAIT(fake_store_kept_count() == 1);
+    assert_string_equal(only_row_of("1")->log,
+                        "[2026-11-24 10:00:00] one\n[2026-11-24 10:00:00] two\n"
+                        "[2026-11-24 10:00:00] three\n[2026-11-24 10:00:00] three\n"
+                        "[2026-11-24 10:00:00] Completed: 1 successful, 0 failed, Total time: 0s");
+    assert_int_equal(collecting_counters(collecting).redelivered, 2);
+}
+
 static void segments_go_when_nobody_needs_them(void **state)
 {
     (void)state;
@@ -718,6 +753,7 @@ int main(void)
         TEST(a_full_disk_is_told_and_lines_are_kept_in_memory),
         TEST(a_refused_result_becomes_a_dead_letter),
         TEST(lines_that_come_again_after_a_crash_are_dropped),
+        TEST(lines_that_lay_in_a_queue_and_are_sent_again_are_dropped),
         TEST(segments_go_when_nobody_needs_them),
         TEST(a_task_that_lives_long_does_not_hold_others_lines),
         TEST(other_parameters_change_nothing_that_was_taken),

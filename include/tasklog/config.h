@@ -13,6 +13,7 @@
 enum { TASKLOG_ERROR_BYTES = 512 };
 
 struct tasklog_config;
+struct tasklog_target;
 
 /* With every default set. 0 or -ENOMEM. */
 int tasklog_config_new(struct tasklog_config **ret_config) __attribute__((warn_unused_result));
@@ -32,6 +33,15 @@ int tasklog_config_set(struct tasklog_config *config, const char *name, const ch
  * named twice, is the connection string well-formed? Opens nothing. Returns as above. */
 int tasklog_config_check(struct tasklog_config *config, char *error)
     __attribute__((warn_unused_result));
+
+/* Of a config that was checked: where it writes, which lives as long as the config. */
+const struct tasklog_target *tasklog_config_target(const struct tasklog_config *config);
+
+/* … and the field whose value goes into a column: `i` counts the target's keys, then its columns. */
+const char *tasklog_config_field(const struct tasklog_config *config, size_t i);
+
+/* The folder, "" if it was set to "off", NULL if it was not set. */
+const char *tasklog_config_spool(const struct tasklog_config *config);
 
 /* Was `spool` set? If not, the front sets its own default; a collector without it has none. */
 bool tasklog_config_has_spool(const struct tasklog_config *config);

@@ -43,7 +43,7 @@ MODULE_OBJ  := $(call objects,src/rsyslog/*.c)
 COMMAND     := $(B)/tasklog
 # The part of the command that needs a database, which the rest must not load: see src/cli/main.c.
 STORE_PART  := $(B)/tasklog-store
-STORE_OBJ   := $(patsubst %,$(B)/src/cli/%.o,store_main spool)
+STORE_OBJ   := $(patsubst %,$(B)/src/cli/%.o,store_main spool check check_source)
 CLI_LIB     := $(B)/libtasklog-cli.a
 CLI_OBJ     := $(filter-out $(STORE_OBJ) $(B)/src/cli/main.o,$(call objects,src/cli/*.c))
 COMMAND_OBJ := $(CLI_OBJ) $(STORE_OBJ) $(B)/src/cli/main.o

@@ -13,6 +13,7 @@
 enum { TASKLOG_ERROR_BYTES = 512 };
 
 struct tasklog_config;
+struct tasklog_target;
 
 /* With every default set. 0 or -ENOMEM. */
 int tasklog_config_new(struct tasklog_config **ret_config) __attribute__((warn_unused_result));
@@ -33,11 +34,17 @@ int tasklog_config_set(struct tasklog_config *config, const char *name, const ch
 int tasklog_config_check(struct tasklog_config *config, char *error)
     __attribute__((warn_unused_result));
 
+/* Of a config that was checked: where it writes, which lives as long as the config. */
+const struct tasklog_target *tasklog_config_target(const struct tasklog_config *config);
+
+/* … and the field whose value goes into a column: `i` counts the target's keys, then its columns. */
+const char *tasklog_config_field(const struct tasklog_config *config, size_t i);
+
+/* The folder, "" if it was set to "off", NULL if it was not set. */
+const char *tasklog_config_spool(const struct tasklog_config *config);
+
 /* Was `spool` set? If not, the front sets its own default; a collector without it has none. */
 bool tasklog_config_has_spool(const struct tasklog_config *config);
-
-/* As it was set: a path, "" for off, or NULL. */
-const char *tasklog_config_spool(const struct tasklog_config *config);
 
 /* How the front's messages show control characters: `#` in `#012`, or -1 if they are as they were. */
 void tasklog_config_set_escape_prefix(struct tasklog_config *config, int prefix);

@@ -20,6 +20,7 @@ struct cli_command {
     int (*run)(int count, char **arguments); /* arguments[0] is the command's name */
 };
 
+extern const struct cli_command cli_check;
 extern const struct cli_command cli_end;
 extern const struct cli_command cli_log;
 extern const struct cli_command cli_progress;

@@ -6,7 +6,7 @@
 
 int main(int count, char **arguments)
 {
-    static const struct cli_command *const commands[] = {&cli_spool};
+    static const struct cli_command *const commands[] = {&cli_check, &cli_spool};
 
     for (size_t i = 0; count > 0 && i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(arguments[0], commands[i]->name) == 0)

@@ -252,13 +252,23 @@ static void explain_mapping(const struct parameter *parameter, const char *value
                  show_text(value, name_bytes).text, shown.text, fields);
 }
 
+static void explain_name(const char *name, char *error)
+{
+    int used = snprintf(error, TASKLOG_ERROR_BYTES,
+                        "unknown parameter \"%s\"; there are:", show_string(name).text);
+
+    for (size_t i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++)
+        used +=
+            snprintf(error + used, (size_t)(TASKLOG_ERROR_BYTES - used), " %s", parameters[i].name);
+}
+
 int tasklog_config_set(struct tasklog_config *config, const char *name, const char *value,
                        char *error)
 {
     const struct parameter *parameter = find_parameter(name);
 
     if (!parameter) {
-        snprintf(error, TASKLOG_ERROR_BYTES, "unknown parameter \"%s\"", show_string(name).text);
+        explain_name(name, error);
         return -EINVAL;
     }
     const char *takes = parameter->read(config, value, (char *)config + parameter->offset);
@@ -371,6 +381,16 @@ int tasklog_config_check(struct tasklog_config *config, char *error)
 void tasklog_config_set_escape_prefix(struct tasklog_config *config, int prefix)
 {
     config->rules.escape_prefix = prefix;
+}
+
+const struct tasklog_target *tasklog_config_target(const struct tasklog_config *config)
+{
+    return &config->target;
+}
+
+const char *tasklog_config_field(const struct tasklog_config *config, size_t i)
+{
+    return field_infos[mapping_at(config, i)->field].name;
 }
 
 const char *tasklog_config_spool(const struct tasklog_config *config)

@@ -298,6 +298,8 @@ int tasklog_targets_read(const char *path, const char *state_folder, char *error
     }
     int wrong = ini_parse_stream(read_line, &reading, take_line, &reading);
     (void)finish_parameter(&reading);
+    if (reading.too_long > 0 && reading.too_long <= reading.wrong_line)
+        reading.result = 0; /* what was wrong is a half word */
     if (reading.too_long > 0)
         fail_at(&reading, reading.too_long, -EINVAL,
                 "the line is too long: values may go on in lines that begin with a blank");

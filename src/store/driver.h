@@ -22,6 +22,14 @@
 
 enum { STORE_NAME_BYTES = 512, STORE_MESSAGE_BYTES = 1024 };
 
+/* What a message about a wrong target ends with: what to do. Parameters are called as fronts call them. */
+#define STORE_MEND_TABLE "create it, or correct parameter \"table\""
+#define STORE_MEND_OTHER_TABLE "name another one in parameter \"table\""
+#define STORE_MEND_COLUMN "add it, or correct parameter \"%s\""
+#define STORE_MEND_OTHER_COLUMN "name another one"
+#define STORE_MEND_TYPE "change its type, or name another column"
+#define STORE_MEND_DEFAULT "give it a default in the database, or a field in parameter \"columns\""
+
 struct store_ops {
     /* As tasklog_store_open and tasklog_store_write; the call must be over at `deadline_ms` on the
      * clock's mono_ms. `count` is at least 1, and no key is NULL in rows whose outcome is not

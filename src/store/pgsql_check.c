@@ -172,8 +172,8 @@ static int refuse_absent_table(struct check *check)
         return r;
     list_names(tables, store->target.table, list);
     PQclear(tables);
-    return store_fail(store, -EINVAL, "%s has no table \"%s\"; it has: %s", store->name,
-                      store->target.table, list);
+    return store_fail(store, -EINVAL, "%s has no table \"%s\"; it has: %s; " STORE_MEND_TABLE,
+                      store->name, store->target.table, list);
 }
 
 static int print_name(void *context, FILE *out, const char *name)
@@ -223,11 +223,13 @@ static int check_table(struct check *check, const char *quoted)
     if (PQntuples(check->table) == 0)
         return refuse_absent_table(check);
     if (!is_true(check->table, 0, TABLE_IS_RELATION))
-        return store_fail(&pg->base, -EINVAL, "\"%s\" is %s, not a table that can be written",
+        return store_fail(&pg->base, -EINVAL,
+                          "\"%s\" is %s, not a table that can be written; " STORE_MEND_OTHER_TABLE,
                           table, PQgetvalue(check->table, 0, TABLE_WHAT));
     if (!is_true(check->table, 0, TABLE_TAKES_UPDATE) ||
         (pg->base.target.mode == TASKLOG_UPSERT && !is_true(check->table, 0, TABLE_TAKES_INSERT)))
-        return store_fail(&pg->base, -EINVAL, "\"%s\" is %s that cannot be written", table,
+        return store_fail(&pg->base, -EINVAL,
+                          "\"%s\" is %s that cannot be written; " STORE_MEND_OTHER_TABLE, table,
                           PQgetvalue(check->table, 0, TABLE_WHAT));
     return 0;
 }
@@ -285,12 +287,12 @@ static int check_type(struct check *check, const struct tasklog_column *column, 
     if ((kind & rule->kinds) == 0)
         return store_fail(store, -EINVAL,
                           "column \"%s\" of table \"%s\" is of type %s, which cannot take %s; "
-                          "accepted are: %s",
+                          "accepted are: %s; " STORE_MEND_TYPE,
                           column->name, store->target.table, type, rule->what, rule->accepted);
     if (column->appends && kind != KIND_STRING)
         return store_fail(store, -EINVAL,
                           "column \"%s\" of table \"%s\" is of type %s, to which nothing can be "
-                          "appended; accepted are: text, character varying",
+                          "appended; accepted are: text, character varying; " STORE_MEND_TYPE,
                           column->name, store->target.table, type);
     *ret_form = form_of(column->type, kind);
     return 0;
@@ -299,11 +301,21 @@ static int check_type(struct check *check, const struct tasklog_column *column, 
 static int refuse_privilege(struct check *check, const char *privilege, const char *column)
 {
     struct tasklog_store *store = &check->pg->base;
+    const char *role = PQgetvalue(check->table, 0, TABLE_ROLE);
+    char *table = NULL;
+    char *quoted = PQescapeIdentifier(check->pg->conn, role, strlen(role));
+    int r = quote_table(check->pg, &table);
 
-    return store_fail(store, -EINVAL,
-                      "role \"%s\" lacks the privilege to %s column \"%s\" of table \"%s\"",
-                      PQgetvalue(check->table, 0, TABLE_ROLE), privilege, column,
-                      store->target.table);
+    if (r == 0 && quoted != NULL)
+        r = store_fail(store, -EINVAL,
+                       "role \"%s\" lacks the privilege to %s column \"%s\" of table \"%s\"; as "
+                       "the table's owner: GRANT %s ON %s TO %s;",
+                       role, privilege, column, store->target.table, privilege, table, quoted);
+    else
+        r = store_fail(store, -EAGAIN, "out of memory");
+    PQfreemem(quoted);
+    free(table);
+    return r;
 }
 
 static int check_privileges(struct check *check, const struct tasklog_column *column, bool is_key,
@@ -340,12 +352,14 @@ static int check_column(struct check *check, const struct tasklog_column *column
 
     if (row < 0) {
         list_names(check->columns, column->name, list);
-        return store_fail(store, -EINVAL, "table \"%s\" has no column \"%s\"; it has: %s",
-                          store->target.table, column->name, list);
+        return store_fail(store, -EINVAL,
+                          "table \"%s\" has no column \"%s\"; it has: %s; " STORE_MEND_COLUMN,
+                          store->target.table, column->name, list, is_key ? "key" : "columns");
     }
     if (is_written && is_true(check->columns, row, COLUMN_IS_GENERATED))
         return store_fail(store, -EINVAL,
-                          "column \"%s\" of table \"%s\" is generated and cannot be written",
+                          "column \"%s\" of table \"%s\" is generated and cannot be "
+                          "written; " STORE_MEND_OTHER_COLUMN,
                           column->name, store->target.table);
     r = check_type(check, column, is_key, row, ret_form);
     return r < 0 ? r : check_privileges(check, column, is_key, row);
@@ -373,10 +387,11 @@ static int check_missing(struct check *check)
         const char *name = PQgetvalue(check->columns, i, COLUMN_NAME);
 
         if (is_true(check->columns, i, COLUMN_MUST_HAVE) && !is_written(&store->target, name))
-            return store_fail(store, -EINVAL,
-                              "column \"%s\" of table \"%s\" is NOT NULL without a default and is "
-                              "not written: no row can be inserted (mode \"upsert\")",
-                              name, store->target.table);
+            return store_fail(
+                store, -EINVAL,
+                "column \"%s\" of table \"%s\" is NOT NULL without a default and is "
+                "not written: no row can be inserted (mode \"upsert\"); " STORE_MEND_DEFAULT,
+                name, store->target.table);
     }
     return 0;
 }

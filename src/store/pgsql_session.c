@@ -108,6 +108,23 @@ static const char *find_sqlstate(const char *text)
     return found;
 }
 
+/* What a log-in that was refused calls for. */
+static const char *what_to_do(PGconn *conn, const char *sqlstate)
+{
+    if (sqlstate == NULL && PQconnectionNeedsPassword(conn) == 0)
+        return "";
+    if (sqlstate == NULL || strncmp(sqlstate, "28P01", 5) == 0)
+        return "; correct the password: in ~/.pgpass of the user that connects, in the passfile, "
+               "or in "
+               "parameter \"database\"";
+    if (strncmp(sqlstate, "28", 2) == 0)
+        return "; correct the user in parameter \"database\", or let it in by the server's "
+               "pg_hba.conf";
+    return strncmp(sqlstate, "3D000", 5) == 0
+               ? "; create it, or correct parameter \"database\""
+               : "; correct parameter \"database\", or what the server allows";
+}
+
 /* Why there is no connection, and whether that will pass. */
 static int refuse_connection(struct pgsql *pg)
 {
@@ -128,8 +145,8 @@ static int refuse_connection(struct pgsql *pg)
         bytes = (int)strcspn(why, "\n");
     }
     if (wrong)
-        return store_fail(&pg->base, -EINVAL, "cannot connect to %s as user \"%s\": %.*s",
-                          pg->base.name, user, bytes, why);
+        return store_fail(&pg->base, -EINVAL, "cannot connect to %s as user \"%s\": %.*s%s",
+                          pg->base.name, user, bytes, why, what_to_do(pg->conn, found));
     return store_fail(&pg->base, -EAGAIN, "cannot connect as user \"%s\": %.*s", user, bytes, why);
 }
 

@@ -80,7 +80,8 @@ int sqlite_refused(struct sqlite *lite, int code)
         return store_fail(&lite->base, -ECANCELED, "interrupted");
     if (refusal == REFUSAL_LATER || refusal == REFUSAL_SESSION)
         return store_fail(&lite->base, -EAGAIN, "%s", text);
-    return store_fail(&lite->base, -EINVAL, "%s: %s", lite->base.name, text);
+    return store_fail(&lite->base, -EINVAL, "%s: %s%s", lite->base.name, text,
+                      (code & 0xff) == SQLITE_NOTADB ? "; correct parameter \"database\"" : "");
 }
 
 /* Called by SQLite when another connection holds the lock: wait on, or give up with SQLITE_BUSY? */
@@ -120,7 +121,9 @@ static int open_file(struct sqlite *lite)
     sqlite3_db_config(lite->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(lite->db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
     if (sqlite3_db_readonly(lite->db, "main") != 0)
-        return store_fail(&lite->base, -EINVAL, "%s can be read but not written", lite->base.name);
+        return store_fail(&lite->base, -EINVAL,
+                          "%s can be read but not written; let this user write it",
+                          lite->base.name);
     return 0;
 }
 

@@ -153,7 +153,8 @@ static int refuse_absent_table(struct sqlite *lite)
 
     if (r == 0) {
         list_columns(&tables, lite->base.table, list);
-        r = store_fail(&lite->base, -EINVAL, "%s has no table \"%s\"; it has: %s", lite->base.name,
+        r = store_fail(&lite->base, -EINVAL,
+                       "%s has no table \"%s\"; it has: %s; " STORE_MEND_TABLE, lite->base.name,
                        lite->base.table, list);
     }
     free_columns(&tables);
@@ -180,9 +181,10 @@ static int refuse_view(struct sqlite *lite)
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         return sqlite_refused(lite, code);
     if (is_view)
-        return store_fail(&lite->base, -EINVAL,
-                          "\"%s\" is a view; in SQLite only a table can be written",
-                          lite->base.table);
+        return store_fail(
+            &lite->base, -EINVAL,
+            "\"%s\" is a view; in SQLite only a table can be written; " STORE_MEND_OTHER_TABLE,
+            lite->base.table);
     return 0;
 }
 
@@ -272,23 +274,25 @@ static int check_column(struct check *check, const struct tasklog_column *column
 
     if (found == NULL) {
         list_columns(check, column->name, list);
-        return store_fail(store, -EINVAL, "table \"%s\" has no column \"%s\"; it has: %s",
-                          store->table, column->name, list);
+        return store_fail(store, -EINVAL,
+                          "table \"%s\" has no column \"%s\"; it has: %s; " STORE_MEND_COLUMN,
+                          store->table, column->name, list, is_key ? "key" : "columns");
     }
     if (found->is_generated && (!is_key || store->target.mode == TASKLOG_UPSERT))
         return store_fail(store, -EINVAL,
-                          "column \"%s\" of table \"%s\" is generated and cannot be written",
+                          "column \"%s\" of table \"%s\" is generated and cannot be "
+                          "written; " STORE_MEND_OTHER_COLUMN,
                           column->name, store->table);
     kind = kind_of(found->type);
     if ((kind & rule->kinds) == 0)
         return store_fail(store, -EINVAL,
                           "column \"%s\" of table \"%s\" is of type %s, which cannot take %s; "
-                          "accepted are: %s",
+                          "accepted are: %s; " STORE_MEND_TYPE,
                           column->name, store->table, found->type, rule->what, rule->accepted);
     if (column->appends && (kind & (KIND_TEXT | KIND_ANY)) == 0)
         return store_fail(store, -EINVAL,
                           "column \"%s\" of table \"%s\" is of type %s, to which nothing can be "
-                          "appended; accepted are: text, varchar",
+                          "appended; accepted are: text, varchar; " STORE_MEND_TYPE,
                           column->name, store->table, found->type);
     *ret_form = form_of(column->type, kind);
     return 0;
@@ -315,10 +319,11 @@ static int check_missing(const struct check *check)
         const struct column *column = &check->columns[i];
 
         if (column->must_have && !is_written(&store->target, column->name))
-            return store_fail(store, -EINVAL,
-                              "column \"%s\" of table \"%s\" is NOT NULL without a default and is "
-                              "not written: no row can be inserted (mode \"upsert\")",
-                              column->name, store->table);
+            return store_fail(
+                store, -EINVAL,
+                "column \"%s\" of table \"%s\" is NOT NULL without a default and is "
+                "not written: no row can be inserted (mode \"upsert\"); " STORE_MEND_DEFAULT,
+                column->name, store->table);
     }
     return 0;
 }

@@ -54,7 +54,7 @@ static int refuse_access(struct sqlite *lite, const char *what, const char *path
 
     return store_fail(&lite->base, -EINVAL,
                       "%s \"%s\" cannot be written by user \"%s\"%s (%s; owner \"%s\", group "
-                      "\"%s\", mode %04o)",
+                      "\"%s\", mode %04o): let that user or its group write it",
                       what, path, user_name(geteuid(), user), why, reason,
                       user_name(is->st_uid, owner), group_name(is->st_gid, group),
                       (unsigned)is->st_mode & 07777);
@@ -86,16 +86,21 @@ int sqlite_check_file(struct sqlite *lite)
 
     if (stat(lite->path, &is) != 0) {
         if (errno == ENOENT || errno == ENOTDIR)
-            return store_fail(&lite->base, -EINVAL,
-                              "SQLite database \"%s\" does not exist, and is never created",
-                              lite->path);
+            return store_fail(
+                &lite->base, -EINVAL,
+                "SQLite database \"%s\" does not exist, and is never created; make it "
+                "with its table, or correct parameter \"database\"",
+                lite->path);
         return store_fail(&lite->base, errno == EACCES ? -EINVAL : -EAGAIN,
-                          "SQLite database \"%s\" cannot be reached: %s", lite->path,
-                          strerror(errno));
+                          "SQLite database \"%s\" cannot be reached: %s%s", lite->path,
+                          strerror(errno),
+                          errno == EACCES ? "; let this user enter its folders" : "");
     }
     if (!S_ISREG(is.st_mode))
-        return store_fail(&lite->base, -EINVAL, "SQLite database \"%s\" is not a regular file",
-                          lite->path);
+        return store_fail(
+            &lite->base, -EINVAL,
+            "SQLite database \"%s\" is not a regular file; correct parameter \"database\"",
+            lite->path);
     if (faccessat(AT_FDCWD, lite->path, R_OK | W_OK, AT_EACCESS) != 0)
         return refuse_access(lite, "SQLite database", lite->path, &is, "");
     return check_folder(lite);

@@ -118,6 +118,10 @@ static void a_long_line_is_told_and_may_go_on_in_the_next(void **state)
     snprintf(text, sizeof(text), "%stable=%0300d\n", TARGET, 7);
     assert_int_equal(read_text(text), -EINVAL);
     assert_non_null(strstr(error, ":6: the line is too long"));
+    /* Not the half word at its end. */
+    snprintf(text, sizeof(text), "%scolumns=status=%0178d warnings=w\n", TARGET, 7);
+    assert_int_equal(read_text(text), -EINVAL);
+    assert_non_null(strstr(error, ":6: the line is too long"));
     snprintf(text, sizeof(text),
              "[a]\nkinds=x\ndatabase=dbname=%0100d\n  host=%0100d\n port=%0100d\ntable=t\n"
              "columns=log=log\n",

@@ -167,7 +167,7 @@ def test_lines_of_a_stream_that_were_cut_are_joined(reader: Reader, journald: Jo
         stream.sendall(long[:100_000].encode())
         other.sendall(b"the other's line\n")
         stream.sendall(long[100_000:].encode() + b"\nshort\n")
-        time.sleep(0.2)  # its stream is another socket
+        journald.sync()  # its stream is another socket
         send(journald.syslog, "kind[1]", "@task end")
         send(journald.syslog, "kind[2]", "@task end")
         check_log(sqlite.wait("1"), [long, "short"])
@@ -188,7 +188,7 @@ def test_a_line_in_pieces_outlives_a_kill(reader: Reader, journald: Journald,
         stream.sendall(long[100_000:].encode() + b"\n")
         send(journald.syslog, "kind[2]", "two", "@task end")
         check_log(sqlite.wait("2"), ["one", "two"])
-        time.sleep(0.2)
+        journald.sync()
         send(journald.syslog, "kind[1]", "@task end")
         check_log(sqlite.wait("1"), [long])
 

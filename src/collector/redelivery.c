@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fingerprints of the spool's last lines: a ring in the spool's order, and a hash table with chains
- * that leads from a fingerprint to its place in the ring.
+ * that leads from a fingerprint to its newest place in the ring. Older ones with the same fingerprint are in
+ * no chain, so that a chain stays short whatever is logged.
  */
 #include "redelivery.h"
 
@@ -14,7 +15,7 @@ enum { HOSTS = 256, LIVES = 15 };
 struct place {
     uint64_t fingerprint;
     uint64_t position; /* in the spool */
-    uint32_t next;  /* place in the ring + 1 of an older one in the same chain, 0 = there is none */
+    uint32_t next;  /* place in the ring + 1 of another one in the same chain, 0 = there is none */
     uint16_t lives; /* a bit for each life in which a line like it was received that has come */
     bool ambiguous; /* the ring has another one like it */
 };
@@ -22,7 +23,7 @@ struct place {
 struct redelivery {
     struct place ring[REDELIVERY_LINES];
     uint64_t remembered; /* how many were; the next goes to this, modulo the ring's size */
-    uint32_t chains[REDELIVERY_LINES]; /* place in the ring + 1 of the newest, 0 = there is none */
+    uint32_t chains[REDELIVERY_LINES]; /* place in the ring + 1 of the first, 0 = there is none */
     uint64_t behind[HOSTS];            /* by hash of the host: everything before this is passed */
     int64_t starts_us[LIVES];          /* of the last lives */
     unsigned start_count;
@@ -93,30 +94,23 @@ static bool is_coarse(const struct tasklog_line *line)
     return line->time_us % 1000000 == 0;
 }
 
-static uint32_t *chain_of(struct redelivery *redelivery, uint64_t print)
+/* What leads to the newest with this fingerprint, or is the end of the chain where it would be. */
+static uint32_t *find_link(struct redelivery *redelivery, uint64_t print)
 {
-    return &redelivery->chains[print % REDELIVERY_LINES];
+    uint32_t *link = &redelivery->chains[print % REDELIVERY_LINES];
+
+    while (*link > 0 && redelivery->ring[*link - 1].fingerprint != print)
+        link = &redelivery->ring[*link - 1].next;
+    return link;
 }
 
-/* The newest with this fingerprint. */
-static struct place *find_place(struct redelivery *redelivery, uint64_t print)
-{
-    uint32_t at = *chain_of(redelivery, print);
-
-    while (at > 0 && redelivery->ring[at - 1].fingerprint != print)
-        at = redelivery->ring[at - 1].next;
-    return at > 0 ? &redelivery->ring[at - 1] : NULL;
-}
-
-/* The oldest of all is the last one of its chain. */
 static void forget_oldest(struct redelivery *redelivery)
 {
     uint32_t oldest = (uint32_t)(redelivery->remembered % REDELIVERY_LINES);
-    uint32_t *at = chain_of(redelivery, redelivery->ring[oldest].fingerprint);
+    uint32_t *link = find_link(redelivery, redelivery->ring[oldest].fingerprint);
 
-    while (*at != oldest + 1)
-        at = &redelivery->ring[*at - 1].next;
-    *at = 0;
+    if (*link == oldest + 1) /* else a newer one like it stands in the chain */
+        *link = redelivery->ring[oldest].next;
 }
 
 static void remember(struct redelivery *redelivery, const struct tasklog_line *line, uint16_t lives)
@@ -126,14 +120,14 @@ static void remember(struct redelivery *redelivery, const struct tasklog_line *l
     if (redelivery->remembered >= REDELIVERY_LINES)
         forget_oldest(redelivery);
     uint32_t at = (uint32_t)(redelivery->remembered++ % REDELIVERY_LINES);
-    struct place *alike = find_place(redelivery, print);
-    uint32_t *chain = chain_of(redelivery, print);
+    uint32_t *link = find_link(redelivery, print);
+    bool alike = *link > 0;
     redelivery->ring[at] = (struct place){.fingerprint = print,
                                           .position = line->position,
-                                          .next = *chain,
+                                          .next = alike ? redelivery->ring[*link - 1].next : 0,
                                           .lives = lives,
-                                          .ambiguous = alike != NULL};
-    *chain = at + 1;
+                                          .ambiguous = alike};
+    *link = at + 1;
 }
 
 void redelivery_remember(struct redelivery *redelivery, const struct tasklog_line *line)
@@ -168,12 +162,13 @@ static uint64_t order_of(const struct redelivery *redelivery, uint32_t place)
 
 bool redelivery_is_known(struct redelivery *redelivery, const struct tasklog_line *line)
 {
-    struct place *place = find_place(redelivery, fingerprint(redelivery, line));
+    uint32_t at = *find_link(redelivery, fingerprint(redelivery, line));
 
-    if (!place)
+    if (at == 0)
         return false;
+    struct place *place = &redelivery->ring[at - 1];
     uint64_t *behind = &redelivery->behind[XXH3_64bits(line->host, line->host_bytes) % HOSTS];
-    uint64_t order = order_of(redelivery, (uint32_t)(place - redelivery->ring));
+    uint64_t order = order_of(redelivery, at - 1);
     uint16_t life = (uint16_t)(1U << life_of(redelivery, line->received_us));
     if (place->ambiguous || (place->lives & life) || (is_coarse(line) && order <= *behind))
         return false;

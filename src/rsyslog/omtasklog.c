@@ -30,6 +30,7 @@
 #include "statsobj.h"
 
 #include "tasklog/collector.h"
+#include "tasklog/moment.h"
 #include "tasklog/tag.h"
 
 MODULE_TYPE_OUTPUT;
@@ -58,8 +59,8 @@ static const char *const template_parameters[USE_COUNT] = {
 #define TEXT_TEMPLATE " TasklogText"
 static uchar meta_format[] =
     "\"%syslogseverity% %protocol-version% %timereported:::date-unixtimestamp% "
-    "%timereported:::date-subseconds% %timegenerated:::date-unixtimestamp% "
-    "%timegenerated:::date-subseconds% %hostname% %$!pid% %syslogtag%\"";
+    "%timereported:::date-subseconds% %timegenerated:::date-rfc3339% %hostname% %$!pid% "
+    "%syslogtag%\"";
 static uchar text_format[] = "\"%msg%\"";
 
 typedef struct _instanceData {
@@ -601,18 +602,8 @@ static int64_t read_fraction(const char *digits, size_t bytes)
     return us;
 }
 
-/* Two fields: seconds, and their fraction. */
-static int64_t read_time(const char **at)
-{
-    size_t bytes;
-    int64_t seconds = strtoll(next_field(at, &bytes), NULL, 10);
-    const char *fraction = next_field(at, &bytes);
-
-    return seconds * 1000000 + read_fraction(fraction, bytes);
-}
-
-/* Reads the meta template: severity, protocol, time, time of receipt, host, the sender's pid if imuxsock vouches for it; the
- * tag and the text. */
+/* Reads the meta template: severity, protocol, time, when it was received, host, the sender's pid if imuxsock
+ * vouches for it; the tag and the text. */
 static void read_meta(const char *meta, size_t meta_bytes, struct tasklog_line *line,
                       struct tasklog_message *message)
 {
@@ -622,8 +613,11 @@ static void read_meta(const char *meta, size_t meta_bytes, struct tasklog_line *
 
     line->severity = atoi(next_field(&at, &bytes));
     message->is_rfc5424 = next_field(&at, &bytes)[0] == '1';
-    line->time_us = read_time(&at);
-    line->received_us = read_time(&at);
+    int64_t seconds = strtoll(next_field(&at, &bytes), NULL, 10);
+    const char *fraction = next_field(&at, &bytes);
+    line->time_us = seconds * 1000000 + read_fraction(fraction, bytes);
+    const char *received = next_field(&at, &bytes);
+    line->received_us = tasklog_moment_parse(received, bytes);
     line->host = next_field(&at, &line->host_bytes);
     if (line->host_bytes > HOST_BYTES_MAX)
         line->host_bytes = HOST_BYTES_MAX;

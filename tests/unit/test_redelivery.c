@@ -169,6 +169,23 @@ static void the_last_lines_are_remembered(void **state)
     }
 }
 
+/* This takes minutes if it depends on how many there are. */
+static void a_million_equal_lines_are_no_burden(void **state)
+{
+    (void)state;
+    begin_lives(3);
+    for (int i = 0; i < 1000000; i++)
+        remember("again and again", 7 * SECOND);
+    assert_false(drops("again and again", 7 * SECOND, NOW));
+    for (int i = 0; i < REDELIVERY_LINES - 1; i++)
+        remember("something else", 8 + i);
+    assert_false(drops("again and again", 7 * SECOND, NOW));
+    assert_true(drops("something else", 8, NOW));
+    remember("something else", 1);
+    remember("again and again", 7 * SECOND); /* the only one now */
+    assert_true(drops("again and again", 7 * SECOND, NOW));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -180,6 +197,7 @@ int main(void)
         TEST(when_it_was_received_may_be_unknown),
         TEST(the_last_lives_are_told_apart),
         TEST(the_last_lines_are_remembered),
+        TEST(a_million_equal_lines_are_no_burden),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -203,9 +203,10 @@ $(CLI_LIB): $(CLI_OBJ)
 	@echo "  AR   $@"
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
+# xxhash goes into it: one library less to load.
 $(COMMAND): $(B)/src/cli/main.o $(CLI_LIB) $(LIB)
 	@echo "  LINK $@"
-	$(Q)$(LINK) -o $@ $^
+	$(Q)$(LINK) -o $@ $^ -l:libxxhash.a
 
 $(STORE_PART): $(STORE_OBJ) $(CLI_LIB) $(LIB)
 	@echo "  LINK $@"

@@ -146,6 +146,9 @@ int tasklog_table_forward(struct tasklog_table *table, tasklog_table_keep *keep,
 int tasklog_table_restore(struct tasklog_table *table, const char *data, size_t bytes,
                           uint64_t position, int64_t shift_ms) __attribute__((warn_unused_result));
 
+/* Are such bytes those of the task that `key` names? */
+bool tasklog_table_is_of(const char *data, size_t bytes, const struct tasklog_line *key);
+
 /* The spool position from which on lines are needed: by running tasks, by ended ones that may take
  * late lines, by results that are not unpinned. UINT64_MAX if none is. */
 uint64_t tasklog_table_oldest(const struct tasklog_table *table);
@@ -172,6 +175,12 @@ void tasklog_table_drain(struct tasklog_table *table, struct tasklog_now now,
 
 /* Lets the table read text that was moved out of memory; `spill` must live as long as the table. */
 void tasklog_table_set_spill(struct tasklog_table *table, const struct tasklog_spill *spill);
+
+/* From now on `listen` is shown each message as it is put into a log, stamp and all, and whether the log has
+ * room for it or not: in parts, the last of which has `more` false. */
+typedef void tasklog_table_listen(void *context, const char *text, size_t bytes, bool more);
+void tasklog_table_set_listener(struct tasklog_table *table, tasklog_table_listen *listen,
+                                void *context);
 
 /* Moves text of tasks' logs out of memory, of those first that have waited longest, until about
  * `want_bytes` have been given back. Returns how many were. */

@@ -26,6 +26,7 @@ extern const struct cli_command cli_log;
 extern const struct cli_command cli_progress;
 extern const struct cli_command cli_run;
 extern const struct cli_command cli_spool;
+extern const struct cli_command cli_tail;
 
 extern const struct tasklog_clock cli_clock;
 

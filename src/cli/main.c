@@ -41,8 +41,9 @@ static const struct cli_command store_check = {"check",
                                                "look whether a configuration and its database fit",
                                                run_store};
 
-static const struct cli_command *const commands[] = {&cli_run, &cli_log,     &cli_progress,
-                                                     &cli_end, &store_check, &store_spool};
+static const struct cli_command *const commands[] = {&cli_run,    &cli_log,  &cli_progress,
+                                                     &cli_end,    &cli_tail, &store_check,
+                                                     &store_spool};
 
 static void usage(FILE *out)
 {

@@ -291,3 +291,19 @@ int snapshot_read(const char *data, size_t bytes, struct task **ret_task)
     *ret_task = task;
     return 0;
 }
+
+bool snapshot_is_of(const char *data, size_t bytes, const struct tasklog_line *key)
+{
+    struct reader reader = {data, bytes};
+    const char *at = get(&reader, sizeof(struct head));
+    struct head head;
+
+    if (!at)
+        return false;
+    memcpy(&head, at, sizeof(head));
+    if (head.kind_bytes != key->kind_bytes || head.id_bytes != key->id_bytes)
+        return false;
+    const char *kind = get(&reader, head.kind_bytes), *id = get(&reader, head.id_bytes);
+    return kind && id && memcmp(kind, key->kind, key->kind_bytes) == 0 &&
+           memcmp(id, key->id, key->id_bytes) == 0;
+}

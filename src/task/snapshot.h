@@ -16,4 +16,7 @@ int snapshot_write(const struct task *task, char **ret_data, size_t *ret_bytes)
 int snapshot_read(const char *data, size_t bytes, struct task **ret_task)
     __attribute__((warn_unused_result));
 
+/* Are the bytes those of the task that `key` names? */
+bool snapshot_is_of(const char *data, size_t bytes, const struct tasklog_line *key);
+
 #endif

@@ -114,6 +114,11 @@ int tasklog_table_restore(struct tasklog_table *table, const char *data, size_t 
     return 0;
 }
 
+bool tasklog_table_is_of(const char *data, size_t bytes, const struct tasklog_line *key)
+{
+    return snapshot_is_of(data, bytes, key);
+}
+
 void tasklog_table_set_spill(struct tasklog_table *table, const struct tasklog_spill *spill)
 {
     table->env.spill = spill;

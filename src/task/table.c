@@ -413,6 +413,13 @@ void tasklog_table_free(struct tasklog_table *table)
     free(table);
 }
 
+void tasklog_table_set_listener(struct tasklog_table *table, tasklog_table_listen *listen,
+                                void *context)
+{
+    table->env.listen = listen;
+    table->env.listen_context = context;
+}
+
 size_t tasklog_table_open_count(const struct tasklog_table *table)
 {
     return table->open_count;

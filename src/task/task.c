@@ -54,7 +54,10 @@ static int append(struct task_env *env, struct logbuf *log, size_t cap_bytes, bo
         pieces[count++] = (struct logbuf_piece){formatted.data, formatted.bytes};
     else
         pieces[count++] = (struct logbuf_piece){text.data, text.bytes};
-    return logbuf_append(log, limits(env, cap_bytes), pieces, count);
+    int r = logbuf_append(log, limits(env, cap_bytes), pieces, count);
+    for (size_t i = first_of_late; r == 0 && env->listen && i < count; i++)
+        env->listen(env->listen_context, pieces[i].data, pieces[i].bytes, i + 1 < count);
+    return r;
 }
 
 static int append_line(struct task_env *env, struct task *task, const struct task_line *line,

@@ -53,7 +53,9 @@ struct task_env {
     struct text_buffer live_buffer;
     size_t chunk_bytes;                /* logs grow by no more at a time; 0 = as they like */
     const struct tasklog_spill *spill; /* or NULL */
-    const char *detail;                /* while a task is closed that has died: how, for people */
+    tasklog_table_listen *listen;      /* or NULL */
+    void *listen_context;
+    const char *detail; /* while a task is closed that has died: how, for people */
 };
 
 /* A line that has been looked at. */

@@ -176,6 +176,10 @@ install: all ## install below DESTDIR: the module to MODDIR, the rest to PREFIX
 	install -D -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin/tasklog
 	install -D -m 755 $(STORE_PART) $(DESTDIR)$(PREFIX)/lib/tasklog/tasklog-store
 	install -D -m 755 $(JOURNALD) $(DESTDIR)$(PREFIX)/sbin/tasklog-journald
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/sbin/,$(PREFIX)/sbin/,' conf/systemd/tasklog-journald.service \
+	    >$(DESTDIR)$(PREFIX)/lib/systemd/system/tasklog-journald.service
+	install -D -m 644 conf/systemd/tasklog-journald.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tasklog-journald.conf
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/

@@ -54,8 +54,8 @@ SUPPORT_OBJ := $(call objects,tests/support/*.c)
 UNIT        := $(call tests,unit)
 STORE       := $(call tests,store)
 FUZZ        := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-# The unit tests of the code that has threads: those named after a file of the collector.
-THREADED    := $(filter $(B)/tests/unit/test_collector% $(patsubst src/collector/%.c,$(B)/tests/unit/test_%, \
+# The unit tests of the code that has threads: the queue of the command, and a file of the collector each.
+THREADED    := $(filter $(B)/tests/unit/test_collector% $(B)/tests/unit/test_queue $(patsubst src/collector/%.c,$(B)/tests/unit/test_%, \
                  $(wildcard src/collector/*.c)),$(UNIT))
 ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(COMMAND_OBJ) $(JOURNALD_OBJ) $(SUPPORT_OBJ) $(UNIT:=.o) $(STORE:=.o) $(FUZZ:%=$(B)/tests/fuzz/%.o)
 
@@ -68,7 +68,8 @@ WRAP_test_collector = $(WRAP_MEMORY) -Wl,--wrap=pthread_create,--wrap=pthread_jo
                       -Wl,--wrap=tasklog_table_tick
 WRAP_FAKE_STORE     = -Wl,--wrap=tasklog_store_new,--wrap=tasklog_store_free,--wrap=tasklog_store_open \
                       -Wl,--wrap=tasklog_store_write,--wrap=tasklog_store_interrupt \
-                      -Wl,--wrap=tasklog_store_message,--wrap=tasklog_store_name
+                      -Wl,--wrap=tasklog_store_message,--wrap=tasklog_store_name \
+                      -Wl,--wrap=tasklog_store_set_patience
 WRAP_test_writer    = $(WRAP_FAKE_STORE) -Wl,--wrap=pthread_cond_timedwait,--wrap=row_batch_add,--wrap=collector_wait
 WRAP_test_spool     = -Wl,--wrap=posix_fallocate
 WRAP_test_keep      = $(WRAP_FAKE_STORE) -Wl,--wrap=posix_fallocate
@@ -90,13 +91,13 @@ FUZZING  = B=build/fuzz CC=clang SAN="-fsanitize=fuzzer-no-link,address,undefine
 PARALLEL = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 # Older thread sanitizers do not start where the kernel spreads addresses widely.
 NO_ASLR  = $(shell setarch -R true 2>/dev/null && echo setarch -R)
-STEPS    = deps build check-format check-headers check-layers check-options unit sanitize store-test system short-faults
+STEPS    = deps build check-format check-headers check-layers check-options check-man unit sanitize store-test system short-faults
 CI_STEPS = $(if $(filter true,$(CI)),clang)
 
 # --- Targets for people ------------------------------------------------------------------------------------------
 
 .PHONY: all help build deps check demo unit store-test system faults short-faults sanitize fuzz valgrind clang
-.PHONY: lint check-format check-headers check-layers check-options format install clean distclean FORCE
+.PHONY: lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -150,7 +151,7 @@ fuzz: ## fuzz each parser for FUZZ_SECONDS
 clang: ## build everything with clang, warnings are errors
 	@$(MAKE) $(PARALLEL) B=build/clang CC=clang WERROR=1 build
 
-lint: check-format check-headers check-layers check-options ## the house rules
+lint: check-format check-headers check-layers check-options check-man ## the house rules
 
 check-format: ## is the code laid out as .clang-format says?
 	@tools/check-format
@@ -163,6 +164,9 @@ check-layers: ## do the includes go one way?
 
 check-options: ## is every parameter documented and in the sample configuration?
 	@tools/check-options
+
+check-man: ## are the manual pages well formed?
+	@mandoc -Tlint -Wwarning man/*.[18]
 
 format: ## lay the code out anew
 	@tools/check-format --fix

@@ -46,9 +46,12 @@ struct tasklog_counters {
     uint64_t rows_refused; /* results that the database will never take */
     uint64_t batches;      /* transactions that were committed */
     uint64_t retries;      /* batches that had to be tried again */
+    uint64_t write_ms;     /* how long the database took for the last batch */
+    uint64_t write_ms_max; /* for any */
     uint64_t rows_lost;    /* results that could not be written before the stop */
     uint64_t open_tasks;   /* now; likewise: */
     uint64_t waiting_rows;
+    uint64_t oldest_ms; /* how long the result has waited that has waited longest */
     uint64_t memory_bytes;
     uint64_t
         redelivered; /* (since the start) dropped: came again after a crash, the spool had them */

@@ -46,9 +46,6 @@ const char *tasklog_config_spool(const struct tasklog_config *config);
 /* Was `spool` set? If not, the front sets its own default; a collector without it has none. */
 bool tasklog_config_has_spool(const struct tasklog_config *config);
 
-/* Was it set to "off"? */
-bool tasklog_config_spool_is_off(const struct tasklog_config *config);
-
 /* How the front's messages show control characters: `#` in `#012`, or -1 if they are as they were. */
 void tasklog_config_set_escape_prefix(struct tasklog_config *config, int prefix);
 

@@ -25,6 +25,7 @@ struct tasklog_line {
                               `[YYYY-MM-DD HH:MM:SS] text` in local time */
     size_t formatted_bytes;
     int64_t time_us;     /* when it was logged, microseconds since 1970 UTC */
+    int64_t received_us; /* when the front's host received it; 0 = not known. Not kept in a spool */
     int severity;        /* syslog's: 0 emergency … 7 debug */
     const char *cursor;  /* where the front's source stands when it has given this line; opaque */
     size_t cursor_bytes; /* at most TASKLOG_CURSOR_BYTES_MAX; 0 = the source cannot be read again */

@@ -71,10 +71,19 @@ enum tasklog_verdict {
     TASKLOG_NEVER, /* the database refuses it for good: no such row, constraint, value too long */
 };
 
+/* Why a row is TASKLOG_LATER. */
+enum tasklog_cause {
+    TASKLOG_BUSY,    /* the database put it off */
+    TASKLOG_SLOW,    /* its statement took longer than the patience */
+    TASKLOG_UNTRIED, /* its turn did not come: the time was used up, or an earlier row with the
+                        same keys has to be written first */
+};
+
 enum { TASKLOG_REASON_BYTES = 512 };
 
 struct tasklog_outcome {
     enum tasklog_verdict verdict;
+    enum tasklog_cause cause;          /* of TASKLOG_LATER */
     char sqlstate[6];                  /* PostgreSQL's SQLSTATE, or "" */
     char reason[TASKLOG_REASON_BYTES]; /* why not, valid UTF-8, one line; "" when kept */
 };
@@ -121,6 +130,10 @@ int tasklog_store_open(struct tasklog_store *store, int timeout_ms)
 int tasklog_store_write(struct tasklog_store *store, const struct tasklog_row *rows, size_t count,
                         int timeout_ms, struct tasklog_outcome *ret_outcomes)
     __attribute__((warn_unused_result));
+
+/* From now on a row's statement may take so long and no longer; 0, as in the beginning = half of the
+ * call's time. One that is too slow costs its neighbours this time, and them nothing else. */
+void tasklog_store_set_patience(struct tasklog_store *store, int patience_ms);
 
 /* Makes a running or the next open or write return soon, with -ECANCELED or with what it has done.
  * Sticky until the store is freed. Any thread. */

@@ -185,12 +185,24 @@ static size_t name_span(const struct scan *scan)
     return (size_t)(at - scan->at);
 }
 
+/* strndup may look for the end of a string that has none. */
+static char *copy_bytes(const char *data, size_t bytes)
+{
+    char *copy = malloc(bytes + 1);
+
+    if (copy) {
+        memcpy(copy, data, bytes);
+        copy[bytes] = '\0';
+    }
+    return copy;
+}
+
 static struct rainer_parameter *add_parameter(struct rainer_statement *statement, const char *name,
                                               size_t bytes, int line)
 {
     struct rainer_parameter *grown =
         realloc(statement->parameters, (statement->parameter_count + 1) * sizeof(*grown));
-    char *copy = strndup(name, bytes);
+    char *copy = copy_bytes(name, bytes);
 
     if (grown)
         statement->parameters = grown;
@@ -285,7 +297,7 @@ static int read_directive(struct scan *scan)
             statement ? add_parameter(statement, known[i][2], strlen(known[i][2]), statement->line)
                       : NULL;
         char **values = parameter ? malloc(sizeof(*values)) : NULL;
-        if (!values || !(values[0] = strndup(value, (size_t)(end - value)))) {
+        if (!values || !(values[0] = copy_bytes(value, (size_t)(end - value)))) {
             free(values);
             return -ENOMEM;
         }

@@ -12,13 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <syslog.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "cli.h"
 
 /* Where nobody has ever read the socket, the wait at the end is no longer than this. */
-enum { NOBODY_TIMEOUT_MS = 1000, PART_BYTES_MIN = 256 };
+enum { NOBODY_TIMEOUT_MS = 1000, PART_BYTES_MIN = 256, NICENESS = 10 };
 
 static int64_t deadline(struct sender *sender)
 {
@@ -259,6 +260,8 @@ static void *sender_thread(void *context)
 {
     struct sender *sender = context;
 
+    /* Where processors are scarce, the job and what it writes go first. */
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
     for (;;) {
         bool finishing = deadline(sender) != INT64_MAX; /* before looking whether there is more */
         const struct queue_record *record = queue_next(sender->queue);

@@ -60,7 +60,8 @@ void collector_wait(struct tasklog_collector *collector, pthread_cond_t *conditi
 /* What results hold that the database may yet take. */
 static size_t waiting_bytes(const struct tasklog_collector *collector)
 {
-    return collector->queue.memory_bytes + collector->writing_bytes;
+    return collector->queue.memory_bytes + collector->put_off.memory_bytes +
+           collector->writing_bytes;
 }
 
 bool collector_is_tight(const struct tasklog_collector *collector)
@@ -114,6 +115,7 @@ static int64_t tick(struct tasklog_collector *collector)
     collector_spool_release(collector);
     while (shows_live(collector) && tasklog_table_show(collector->table, now, &collector->queue))
         ;
+    collector_note_age(collector, now.mono_ms);
     int64_t due_ms = next_due_ms(collector);
     /* What is still due has failed for want of memory. */
     return due_ms > now.mono_ms ? due_ms : now.mono_ms + NO_MEMORY_RETRY_MS;
@@ -171,6 +173,8 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
         entry_write_line(collector->spool, &line, now, tight,
                          tasklog_table_last_run(collector->table));
         collector_spool_at(collector, line.cursor, line.cursor_bytes, line.position);
+        if (collector->redelivery && line.cursor_bytes == 0)
+            redelivery_note(collector->redelivery, &line);
     } else if (r > 0 && collector->spool) {
         collector->unspooled++;
     }
@@ -191,6 +195,7 @@ size_t tasklog_collector_accept(struct tasklog_collector *collector,
     bool was_empty = !collector->queue.first;
     while (taken < count && take_line(collector, &lines[taken], now))
         taken++;
+    collector_note_age(collector, now.mono_ms);
     if (was_empty && collector->queue.first)
         pthread_cond_signal(&collector->work);
     collector_wake_timer(collector);
@@ -253,6 +258,21 @@ void tasklog_collector_reject(struct tasklog_collector *collector, const char *t
                       shown.text, why);
 }
 
+/* How long the result has waited that has waited longest. */
+static int64_t oldest_ms(const struct tasklog_collector *collector)
+{
+    int64_t now_ms = collector_now(collector).mono_ms;
+    int64_t since_ms = put_off_since_ms(&collector->put_off);
+
+    if (collector->queue.first) {
+        int64_t first_ms = age_since_ms(&collector->age, collector->queue_left);
+        since_ms = first_ms < since_ms ? first_ms : since_ms;
+    }
+    if (collector->writing_since_ms < since_ms)
+        since_ms = collector->writing_since_ms;
+    return since_ms < now_ms ? now_ms - since_ms : 0;
+}
+
 void tasklog_collector_count(struct tasklog_collector *collector,
                              struct tasklog_counters *ret_counters)
 {
@@ -285,7 +305,11 @@ void tasklog_collector_count(struct tasklog_collector *collector,
         .letters = collector->letter_count,
         .spool_bytes = collector->spool ? tasklog_spool_bytes(collector->spool) : 0,
         .open_tasks = tasklog_table_open_count(collector->table),
-        .waiting_rows = collector->queue.count + collector->writing_count,
+        .waiting_rows =
+            collector->queue.count + collector->put_off.count + collector->writing_count,
+        .oldest_ms = (uint64_t)oldest_ms(collector),
+        .write_ms = (uint64_t)collector->write_ms,
+        .write_ms_max = (uint64_t)collector->write_ms_max,
         .memory_bytes = tasklog_table_memory(collector->table) + waiting_bytes(collector),
     };
     pthread_mutex_unlock(&collector->lock);
@@ -318,7 +342,7 @@ int tasklog_collector_new(struct tasklog_config *config, const struct tasklog_ho
     if (!collector)
         goto failed;
     collector->hooks = *hooks;
-    collector->timer_wake_ms = INT64_MAX;
+    collector->timer_wake_ms = collector->writing_since_ms = INT64_MAX;
     if (getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
         r = -errno;
         goto failed;
@@ -384,6 +408,7 @@ int tasklog_collector_start(struct tasklog_collector *collector, char *error)
         return r;
     }
     collector_watch_all(collector);
+    collector_note_age(collector, collector_now(collector).mono_ms);
     r = start_threads(collector);
     if (r < 0)
         snprintf(error, TASKLOG_ERROR_BYTES, "its threads cannot be started: %s", strerror(-r));
@@ -400,6 +425,7 @@ static void drop_results(struct tasklog_collector *collector)
     uint64_t lost = 0;
 
     pthread_mutex_lock(&collector->lock);
+    put_off_empty(&collector->put_off, &collector->queue);
     while ((result = tasklog_results_pop(&collector->queue)) != NULL) {
         struct tasklog_report report;
         tasklog_result_view(result, &report);
@@ -429,6 +455,7 @@ void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
     struct tasklog_now now = collector_now(collector);
     if (!collector->spool) /* with one, tasks go on after the next start */
         tasklog_table_drain(collector->table, now, &collector->queue);
+    collector_note_age(collector, now.mono_ms);
     collector->stop_at_ms = now.mono_ms + timeout_ms;
     collector->stopping = true;
     pthread_cond_signal(&collector->work);
@@ -453,6 +480,7 @@ void tasklog_collector_free(struct tasklog_collector *collector)
     if (!collector)
         return;
     tasklog_collector_stop(collector, 0);
+    put_off_empty(&collector->put_off, &collector->queue);
     tasklog_results_clear(&collector->queue);
     tasklog_results_clear(&collector->parked);
     watch_free(collector->watch);

@@ -398,11 +398,6 @@ const char *tasklog_config_spool(const struct tasklog_config *config)
     return config->spool;
 }
 
-bool tasklog_config_spool_is_off(const struct tasklog_config *config)
-{
-    return config->spool && !config->spool[0];
-}
-
 bool tasklog_config_has_spool(const struct tasklog_config *config)
 {
     return config->spool != NULL;

@@ -22,6 +22,7 @@
 enum {
     SEGMENT_BYTES = 16 << 20,
     RETRY_FULL_MS = 1000,
+    SAYS_PER_MINUTE = 4, /* a disk may be full and not full by turns */
     RELIEF_BYTES = 4 << 20,
     REDELIVERY_MS = 15 * 60 * 1000
 };
@@ -213,6 +214,8 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
             r = 0;
         break;
     case ENTRY_START:
+        if (collector->redelivery)
+            redelivery_begin_life(collector->redelivery, entry.now.wall_us);
         if (replay->begun)
             replay->offset_ms = replay->last_ms - entry.now.mono_ms;
         (void)shifted(replay, entry.now);
@@ -269,10 +272,12 @@ static int replay_spool(struct tasklog_collector *collector, char *error)
     }
     struct tasklog_now now = collector_now(collector);
     collector->redelivery_until_ms = now.mono_ms + REDELIVERY_MS;
-    if (replay.lines == 0) {
+    if (!replay.begun) { /* the first life: nothing has been sent before */
         redelivery_free(collector->redelivery);
         collector->redelivery = NULL;
     }
+    if (collector->redelivery)
+        redelivery_begin_life(collector->redelivery, now.wall_us);
     r = tasklog_table_set_rules(collector->table, &collector->config->rules);
     if (r < 0) {
         snprintf(error, TASKLOG_ERROR_BYTES, "out of memory");
@@ -334,6 +339,8 @@ bool collector_relieve(struct tasklog_collector *collector)
         if (!collector->spool)
             return false;
         size_t freed = tasklog_results_spill(&collector->queue, &collector->spill, step);
+        if (freed == 0)
+            freed = put_off_spill(&collector->put_off, &collector->spill, step);
         /* Line by line it would take more memory to know where text is than the text itself. */
         if (freed == 0 && tasklog_table_memory(collector->table) > step)
             freed = tasklog_table_spill(collector->table, step);
@@ -480,10 +487,17 @@ int collector_spool_bury(struct tasklog_collector *collector, const struct taskl
                                           .reason = outcome->reason,
                                           .target = collector->config->target,
                                           .row = *row};
+    uint64_t texts_bytes = 0;
     void *data;
     size_t bytes;
-    int r = tasklog_letter_encode(&letter, &data, &bytes);
+    int r;
 
+    /* One that can never fit is not copied first. */
+    for (size_t i = 0; i < letter.target.column_count; i++)
+        texts_bytes += row->columns[i].text ? row->columns[i].text_bytes : 0;
+    if (texts_bytes > LETTERS_BYTES_MAX)
+        return -EDQUOT;
+    r = tasklog_letter_encode(&letter, &data, &bytes);
     if (r < 0)
         return r;
     if (!letters_fit(collector, bytes))
@@ -517,8 +531,9 @@ void collector_spool_forward(struct tasklog_collector *collector)
         redelivery_oldest(collector->redelivery) < tasklog_table_oldest(collector->table))
         return; /* the tasks are not what keeps the oldest segments */
     uint64_t enough =
-        FORWARD_BYTES_MIN + FORWARD_FACTOR * ((uint64_t)tasklog_table_text(collector->table) +
-                                              collector->queue.memory_bytes);
+        FORWARD_BYTES_MIN +
+        FORWARD_FACTOR * ((uint64_t)tasklog_table_text(collector->table) +
+                          collector->queue.memory_bytes + collector->put_off.memory_bytes);
     for (int moved = 0; moved < FORWARD_TASKS_MAX; moved++) {
         if (tasklog_spool_bytes(collector->spool) <= enough ||
             tasklog_table_forward(collector->table, keep_task, collector) <= 0)
@@ -555,8 +570,12 @@ void collector_spool_say(struct tasklog_collector *collector)
 {
     pthread_mutex_lock(&collector->lock);
     int trouble = collector->spool_trouble;
-    bool news = collector->spool_said != trouble;
-    collector->spool_said = trouble;
+    uint64_t held;
+    bool news =
+        collector->spool_said != trouble && rate_allows(&collector->spool_says, SAYS_PER_MINUTE,
+                                                        collector_now(collector).mono_ms, &held);
+    if (news)
+        collector->spool_said = trouble;
     pthread_mutex_unlock(&collector->lock);
 
     if (!news)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fingerprints of the spool's last lines: a ring in the spool's order, and a hash table with open
- * addressing that leads from a fingerprint to its place in the ring.
+ * Fingerprints of the spool's last lines: a ring in the spool's order, and a hash table with chains
+ * that leads from a fingerprint to its newest place in the ring. Older ones with the same fingerprint are in
+ * no chain, so that a chain stays short whatever is logged.
  */
 #include "redelivery.h"
 
@@ -9,21 +10,23 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { SLOTS = REDELIVERY_LINES * 2, HOSTS = 256 };
+enum { HOSTS = 256, LIVES = 15 };
 
 struct place {
-    uint64_t fingerprint; /* 0 = none */
-    uint64_t position;    /* in the spool */
-    bool ambiguous;       /* the ring has another one like it */
-    bool recognised;      /* it has come again */
+    uint64_t fingerprint;
+    uint64_t position; /* in the spool */
+    uint32_t next;  /* place in the ring + 1 of another one in the same chain, 0 = there is none */
+    uint16_t lives; /* a bit for each life in which a line like it was received that has come */
+    bool ambiguous; /* the ring has another one like it */
 };
 
 struct redelivery {
     struct place ring[REDELIVERY_LINES];
-    uint64_t remembered;    /* how many were; the next goes to this, modulo the ring's size */
-    uint32_t slots[SLOTS];  /* place in the ring + 1, 0 = free; may be out of date: compare */
-    uint64_t behind[HOSTS]; /* by hash of the host: everything before this is passed */
-    bool indexed;
+    uint64_t remembered; /* how many were; the next goes to this, modulo the ring's size */
+    uint32_t chains[REDELIVERY_LINES]; /* place in the ring + 1 of the first, 0 = there is none */
+    uint64_t behind[HOSTS];            /* by hash of the host: everything before this is passed */
+    int64_t starts_us[LIVES];          /* of the last lives */
+    unsigned start_count;
     XXH3_state_t *state;
 };
 
@@ -43,8 +46,7 @@ static uint64_t fingerprint(struct redelivery *redelivery, const struct tasklog_
     XXH3_64bits_update(redelivery->state, line->id, line->id_bytes);
     XXH3_64bits_update(redelivery->state, line->host, line->host_bytes);
     XXH3_64bits_update(redelivery->state, line->text, line->text_bytes);
-    uint64_t print = XXH3_64bits_digest(redelivery->state);
-    return print ? print : 1;
+    return XXH3_64bits_digest(redelivery->state);
 }
 
 struct redelivery *redelivery_new(void)
@@ -69,10 +71,76 @@ void redelivery_free(struct redelivery *redelivery)
     free(redelivery);
 }
 
+void redelivery_begin_life(struct redelivery *redelivery, int64_t wall_us)
+{
+    if (redelivery->start_count == LIVES)
+        memmove(redelivery->starts_us, redelivery->starts_us + 1,
+                --redelivery->start_count * sizeof(*redelivery->starts_us));
+    redelivery->starts_us[redelivery->start_count++] = wall_us;
+}
+
+/* How many lives had begun when it was received. */
+static unsigned life_of(const struct redelivery *redelivery, int64_t received_us)
+{
+    unsigned life = 0;
+
+    for (unsigned i = 0; i < redelivery->start_count; i++)
+        life += redelivery->starts_us[i] <= received_us;
+    return life;
+}
+
+static bool is_coarse(const struct tasklog_line *line)
+{
+    return line->time_us % 1000000 == 0;
+}
+
+/* What leads to the newest with this fingerprint, or is the end of the chain where it would be. */
+static uint32_t *find_link(struct redelivery *redelivery, uint64_t print)
+{
+    uint32_t *link = &redelivery->chains[print % REDELIVERY_LINES];
+
+    while (*link > 0 && redelivery->ring[*link - 1].fingerprint != print)
+        link = &redelivery->ring[*link - 1].next;
+    return link;
+}
+
+static void forget_oldest(struct redelivery *redelivery)
+{
+    uint32_t oldest = (uint32_t)(redelivery->remembered % REDELIVERY_LINES);
+    uint32_t *link = find_link(redelivery, redelivery->ring[oldest].fingerprint);
+
+    if (*link == oldest + 1) /* else a newer one like it stands in the chain */
+        *link = redelivery->ring[oldest].next;
+}
+
+static void remember(struct redelivery *redelivery, const struct tasklog_line *line, uint16_t lives)
+{
+    uint64_t print = fingerprint(redelivery, line);
+
+    if (redelivery->remembered >= REDELIVERY_LINES)
+        forget_oldest(redelivery);
+    uint32_t at = (uint32_t)(redelivery->remembered++ % REDELIVERY_LINES);
+    uint32_t *link = find_link(redelivery, print);
+    bool alike = *link > 0;
+    redelivery->ring[at] = (struct place){.fingerprint = print,
+                                          .position = line->position,
+                                          .next = alike ? redelivery->ring[*link - 1].next : 0,
+                                          .lives = lives,
+                                          .ambiguous = alike};
+    *link = at + 1;
+}
+
 void redelivery_remember(struct redelivery *redelivery, const struct tasklog_line *line)
 {
-    redelivery->ring[redelivery->remembered++ % REDELIVERY_LINES] =
-        (struct place){.fingerprint = fingerprint(redelivery, line), .position = line->position};
+    remember(redelivery, line, 0);
+}
+
+void redelivery_note(struct redelivery *redelivery, const struct tasklog_line *line)
+{
+    unsigned life = life_of(redelivery, line->received_us);
+
+    if (line->received_us != 0 && life < redelivery->start_count && !is_coarse(line))
+        remember(redelivery, line, (uint16_t)(1U << life));
 }
 
 uint64_t redelivery_oldest(const struct redelivery *redelivery)
@@ -81,32 +149,6 @@ uint64_t redelivery_oldest(const struct redelivery *redelivery)
         redelivery->remembered > REDELIVERY_LINES ? redelivery->remembered % REDELIVERY_LINES : 0;
 
     return redelivery->remembered > 0 ? redelivery->ring[first].position : UINT64_MAX;
-}
-
-/* The slot of a fingerprint, or the free one where it would be. */
-static uint32_t *find_slot(struct redelivery *redelivery, uint64_t print)
-{
-    for (uint64_t i = print;; i++) {
-        uint32_t *slot = &redelivery->slots[i % SLOTS];
-        if (*slot == 0 || redelivery->ring[*slot - 1].fingerprint == print)
-            return slot;
-    }
-}
-
-/* When the first line comes: all that is to be remembered is in the ring. */
-static void build_index(struct redelivery *redelivery)
-{
-    for (uint32_t i = 0; i < REDELIVERY_LINES; i++) {
-        struct place *place = &redelivery->ring[i];
-        if (place->fingerprint == 0)
-            continue;
-        uint32_t *slot = find_slot(redelivery, place->fingerprint);
-        if (*slot == 0)
-            *slot = i + 1;
-        else
-            redelivery->ring[*slot - 1].ambiguous = true;
-    }
-    redelivery->indexed = true;
 }
 
 /* How old a place in the ring is: greater is later. */
@@ -120,18 +162,17 @@ static uint64_t order_of(const struct redelivery *redelivery, uint32_t place)
 
 bool redelivery_is_known(struct redelivery *redelivery, const struct tasklog_line *line)
 {
-    if (!redelivery->indexed)
-        build_index(redelivery);
-    uint32_t slot = *find_slot(redelivery, fingerprint(redelivery, line));
-    if (slot == 0)
+    uint32_t at = *find_link(redelivery, fingerprint(redelivery, line));
+
+    if (at == 0)
         return false;
-    struct place *place = &redelivery->ring[slot - 1];
+    struct place *place = &redelivery->ring[at - 1];
     uint64_t *behind = &redelivery->behind[XXH3_64bits(line->host, line->host_bytes) % HOSTS];
-    uint64_t order = order_of(redelivery, slot - 1);
-    bool coarse = line->time_us % 1000000 == 0;
-    if (place->ambiguous || place->recognised || (coarse && order <= *behind))
+    uint64_t order = order_of(redelivery, at - 1);
+    uint16_t life = (uint16_t)(1U << life_of(redelivery, line->received_us));
+    if (place->ambiguous || (place->lives & life) || (is_coarse(line) && order <= *behind))
         return false;
-    place->recognised = true;
+    place->lives |= life;
     if (order > *behind)
         *behind = order;
     return true;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 enum { BATCH_SIZE_MIN = 16 };
 
@@ -133,6 +134,21 @@ int row_batch_add(struct row_batch *batch, const struct tasklog_config *config,
                                                        .columns = values + key_count,
                                                        .append_at = report.append_at};
     return unread < 0 ? 1 : 0;
+}
+
+uint64_t row_keys(const struct tasklog_config *config, const struct tasklog_result *result)
+{
+    struct tasklog_report report;
+    uint64_t keys = 0;
+
+    tasklog_result_view(result, &report);
+    for (size_t i = 0; i < config->keys.count; i++) {
+        struct tasklog_value value =
+            value_of(config->keys.items[i].field, &report, &(struct texts){0}, 0);
+        keys = value.text ? XXH3_64bits_withSeed(value.text, value.text_bytes, keys)
+                          : XXH3_64bits_withSeed(&value.number, sizeof(value.number), keys);
+    }
+    return keys;
 }
 
 void row_batch_clear(struct row_batch *batch)

@@ -4,6 +4,7 @@
 #define TASKLOG_SRC_ROW_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "settings.h"
 #include "tasklog/result.h"
@@ -22,6 +23,9 @@ struct row_batch {
 int row_batch_add(struct row_batch *batch, const struct tasklog_config *config,
                   const struct tasklog_result *result, const struct tasklog_spill *spill,
                   int64_t now_us) __attribute__((warn_unused_result));
+
+/* Names the row that a result goes into, by its keys. */
+uint64_t row_keys(const struct tasklog_config *config, const struct tasklog_result *result);
 
 /* Forgets the rows; the batch can be filled again. */
 void row_batch_clear(struct row_batch *batch);

@@ -171,6 +171,7 @@ int tasklog_collector_died(struct tasklog_collector *collector, const struct tas
     if (r == 0) {
         collector_hear_death(collector, source, text, now.mono_ms, position);
         collector_close_dead(collector, now);
+        collector_note_age(collector, now.mono_ms);
         if (collector->queue.first)
             pthread_cond_signal(&collector->work);
         collector_wake_timer(collector);

@@ -7,8 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "age.h"
 #include "death.h"
-#include "watch.h"
+#include "put_off.h"
 #include "rate.h"
 #include "settings.h"
 #include "tasklog/collector.h"
@@ -16,6 +17,7 @@
 #include "tasklog/spool.h"
 #include "tasklog/store.h"
 #include "tasklog/table.h"
+#include "watch.h"
 
 /*
  *     accept ──lock──▶ table ──▶ queue ──lock──▶ writer ──no lock──▶ store
@@ -45,15 +47,22 @@ struct tasklog_collector {
     struct tasklog_table *table;
     struct tasklog_spool *spool; /* NULL = there is none */
     struct tasklog_spool_reader *reader;
-    struct tasklog_spill spill;   /* text out of memory and back, by the spool and its reader */
-    uint64_t spool_segment;       /* the one that the rules were written to last */
-    uint64_t spool_segments;      /* how many there were when it was last looked through */
-    int spool_trouble;            /* why it took nothing the last time; 0 = it did */
-    int spool_said;               /* the trouble that has been told */
+    struct tasklog_spill spill; /* text out of memory and back, by the spool and its reader */
+    uint64_t spool_segment;     /* the one that the rules were written to last */
+    uint64_t spool_segments;    /* how many there were when it was last looked through */
+    int spool_trouble;          /* why it took nothing the last time; 0 = it did */
+    int spool_said;             /* the trouble that has been told */
+    struct rate spool_says;
     int64_t spool_retry_ms;       /* not asked again before */
     struct tasklog_results queue; /* waiting for the writer, in order */
-    size_t writing_count;         /* taken from the queue, not yet stored */
+    uint64_t queue_left;          /* how many have left it */
+    struct age age;               /* of those in it, the first has this number */
+    struct put_off put_off;       /* those that the database has put off */
+    size_t writing_count;         /* taken from either, not yet stored */
     size_t writing_bytes;
+    int64_t writing_since_ms; /* when the first of these came to wait; INT64_MAX = there are none */
+    int64_t write_ms;         /* how long the database took for the last batch */
+    int64_t write_ms_max;
     bool away;             /* the database takes nothing at the moment */
     int64_t timer_wake_ms; /* until when the timer sleeps */
     bool stopping;
@@ -154,6 +163,12 @@ void collector_hear_death(struct tasklog_collector *collector, const struct task
 int collector_hear_note(struct tasklog_collector *collector, const struct tasklog_line *source,
                         const char *text, struct tasklog_now now)
     __attribute__((warn_unused_result));
+
+/* Results have been put into the queue. */
+static inline void collector_note_age(struct tasklog_collector *collector, int64_t now_ms)
+{
+    age_note(&collector->age, collector->queue_left + collector->queue.count, now_ms);
+}
 
 /* The thread that owns the store; its argument is the collector. */
 void *collector_writer(void *collector);

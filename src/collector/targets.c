@@ -264,7 +264,8 @@ static int check_all(struct reading *reading)
         reading->name_line = reading->line;
         if (target->kind_count == 0)
             return fail_in(reading, -EINVAL, "parameter \"kinds\" is required");
-        if (tasklog_config_spool_is_off(target->config))
+        const char *given = tasklog_config_spool(target->config);
+        if (given && !*given)
             return fail_in(
                 reading, -EINVAL,
                 "parameter \"spool\" cannot be \"off\": it keeps how far the journal was read");

@@ -75,6 +75,8 @@ static uint64_t read_boot(void)
     return bytes > 0 ? XXH3_64bits(text, (size_t)bytes) | 1 : 1;
 }
 
+#define CANNOT_TELL UINT64_MAX
+
 /* When it was started, in ticks since the boot; 0 = there is no such process. See proc(5). */
 static uint64_t read_start(uint32_t pid)
 {
@@ -82,14 +84,17 @@ static uint64_t read_start(uint32_t pid)
     unsigned long long start;
 
     snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-    if (read_file(path, text, sizeof(text)) <= 0)
+    ssize_t bytes = read_file(path, text, sizeof(text));
+    if (bytes == -ENOENT || bytes == -ESRCH || bytes == 0)
         return 0;
+    if (bytes < 0)
+        return CANNOT_TELL;
     const char *at = strrchr(text, ')'); /* its name may have blanks */
     if (!at || sscanf(at + 1,
                       " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
                       "%*d %llu",
                       &start) != 1)
-        return 0;
+        return CANNOT_TELL;
     return start + 1; /* never 0 */
 }
 
@@ -99,22 +104,29 @@ static uint64_t read_start(uint32_t pid)
 static void forget(struct watch *watch, struct watched *watched)
 {
     tdelete(watched, &watch->tree, compare);
-    if (watched->fd >= 0)
-        close(watched->fd); /* epoll forgets it, too */
-    else
+    if (watched->fd >= 0) {
+        /* A process that was forked from this one may have the pidfd, too: then a close is not enough. */
+        epoll_ctl(watch->epoll_fd, EPOLL_CTL_DEL, watched->fd, NULL);
+        close(watched->fd);
+    } else {
         watch->unwatched--;
+    }
     free(watched);
 }
 
 /* Only the thread takes anything out of the tree while it runs: what it knows of stays. */
 static void tell(struct watch *watch, struct watched *watched)
 {
-    const struct tasklog_process process = watched->process;
-
     pthread_mutex_lock(&watch->lock);
+    const struct tasklog_process process = watched->process;
     forget(watch, watched);
     pthread_mutex_unlock(&watch->lock);
     watch->died(watch->context, &process);
+}
+
+static bool is_other(const struct tasklog_process *process, uint64_t start)
+{
+    return process->start != 0 && start != CANNOT_TELL && process->start != start;
 }
 
 struct look {
@@ -127,8 +139,10 @@ static void look_at(const void *node, VISIT visit, void *context)
     struct watched *watched = *(struct watched *const *)node;
     struct look *look = context;
 
-    if ((visit == postorder || visit == leaf) && watched->fd < 0 && look->count < EVENTS_MAX &&
-        read_start(watched->process.pid) != watched->process.start)
+    if ((visit != postorder && visit != leaf) || watched->fd >= 0 || look->count == EVENTS_MAX)
+        return;
+    uint64_t start = read_start(watched->process.pid);
+    if (start == 0 || is_other(&watched->process, start))
         look->dead[look->count++] = watched;
 }
 
@@ -182,10 +196,6 @@ static void add(struct watch *watch, const struct tasklog_process *process, int 
     struct watched *watched = malloc(sizeof(*watched));
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = watched};
 
-    if (watched && fd >= 0 && epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-        close(fd);
-        fd = -1;
-    }
     if (watched)
         *watched = (struct watched){*process, fd};
     if (!watched || !tsearch(watched, &watch->tree, compare)) {
@@ -194,7 +204,11 @@ static void add(struct watch *watch, const struct tasklog_process *process, int 
             close(fd);
         return;
     }
-    watch->unwatched += fd < 0;
+    if (fd >= 0 && epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+        close(fd);
+        watched->fd = -1;
+    }
+    watch->unwatched += watched->fd < 0;
 }
 
 bool watch_add(struct watch *watch, struct tasklog_process *process)
@@ -206,12 +220,13 @@ bool watch_add(struct watch *watch, struct tasklog_process *process)
     int fd = (int)syscall(SYS_pidfd_open, (pid_t)process->pid, 0);
     bool is_dead = fd < 0 && errno == ESRCH;
     uint64_t start = is_dead ? 0 : read_start(process->pid);
-    if (start == 0 || (process->start != 0 && process->start != start)) {
+    if (start == 0 || is_other(process, start)) {
         if (fd >= 0)
             close(fd);
         return false;
     }
-    process->start = start;
+    if (start != CANNOT_TELL)
+        process->start = start;
 
     const struct watched key = {.process = *process};
     pthread_mutex_lock(&watch->lock);

@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "frame.h"
-#include "main.h"
+#include "reader.h"
 
 enum {
     PIPE_BYTES = 1 << 20,
@@ -41,7 +41,7 @@ enum {
 struct feed {
     struct tasklog_named_target *target;
     const struct tasklog_journal *journal;
-    const struct tasklog_hooks *hooks;
+    const struct feed_hooks *hooks;
     struct tasklog_collector *collector;
     pthread_t thread;
     bool started;
@@ -73,14 +73,14 @@ static void say(const struct feed *feed, int severity, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    main_say(feed->target->name, severity, text);
+    feed->hooks->say(feed->target->name, severity, text);
 }
 
 static void say_for_collector(void *context, int severity, const char *text)
 {
     const struct feed *feed = context;
 
-    main_say(feed->target->name, severity, text);
+    feed->hooks->say(feed->target->name, severity, text);
 }
 
 static int64_t now_ms(struct feed *feed)
@@ -258,7 +258,7 @@ static bool take_frames(struct feed *feed)
     if (goes_on && done > 0 && !atomic_load(&feed->begun)) {
         pass(feed); /* where it began is known from now on */
         atomic_store(&feed->begun, true);
-        main_wake();
+        feed->hooks->begun();
     }
     memmove(feed->buffer, feed->buffer + done, feed->used - done);
     feed->used -= done;
@@ -288,7 +288,7 @@ static int spawn_reader(struct feed *feed)
 
     position[tasklog_collector_cursor(feed->collector, position)] = '\0';
     arguments[count++] = (char *)"tasklog-journald";
-    arguments[count++] = (char *)MAIN_READER;
+    arguments[count++] = (char *)READER_ARGUMENT;
     arguments[count++] = feed->journal->namespace_name ? feed->journal->namespace_name : (char *)"";
     arguments[count++] = feed->journal->directory ? feed->journal->directory : (char *)"";
     arguments[count++] = (char *)since_names[feed->journal->since];
@@ -327,7 +327,7 @@ static void end_reader(struct feed *feed, bool wanted)
     int status = 0;
 
     close(feed->pipe);
-    kill(feed->reader, wanted ? SIGTERM : SIGKILL);
+    kill(feed->reader, SIGKILL); /* it has nothing to finish */
     while (waitpid(feed->reader, &status, 0) < 0 && errno == EINTR)
         ;
     feed->reader = 0;
@@ -401,7 +401,7 @@ static void *feed_thread(void *argument)
 /* ---- life ---- */
 
 int feed_new(struct tasklog_named_target *target, const struct tasklog_journal *journal,
-             const struct tasklog_hooks *hooks, char *error, struct feed **ret_feed)
+             const struct feed_hooks *hooks, char *error, struct feed **ret_feed)
 {
     struct feed *feed = calloc(1, sizeof(*feed));
     int r = -ENOMEM;
@@ -416,9 +416,9 @@ int feed_new(struct tasklog_named_target *target, const struct tasklog_journal *
     feed->target = target;
     feed->journal = journal;
     feed->hooks = hooks;
-    struct tasklog_hooks own = *hooks;
-    own.say = say_for_collector;
-    own.context = feed;
+    const struct tasklog_hooks own = {.clock = hooks->clock,
+                                      .say = say_for_collector,
+                                      .context = feed};
     r = tasklog_collector_new(target->config, &own, error, &feed->collector);
     if (r < 0)
         goto failed;

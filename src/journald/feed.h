@@ -9,15 +9,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tasklog/clock.h"
 #include "tasklog/collector.h"
 #include "tasklog/targets.h"
 
 struct feed;
 
+/* What the feeds are lent. Any thread may call. */
+struct feed_hooks {
+    struct tasklog_clock clock;
+    void (*say)(const char *target, int severity, const char *text); /* one line for people */
+    void (*begun)(void);                                             /* a feed's reader has begun */
+};
+
 /* Makes the collector of a target, which takes its config. Starts nothing. `hooks` must live as long as the
  * feed. 0 or negative errno with a line in `error` (TASKLOG_ERROR_BYTES). */
 int feed_new(struct tasklog_named_target *target, const struct tasklog_journal *journal,
-             const struct tasklog_hooks *hooks, char *error, struct feed **ret_feed)
+             const struct feed_hooks *hooks, char *error, struct feed **ret_feed)
     __attribute__((warn_unused_result));
 void feed_free(struct feed *feed); /* takes NULL */
 

@@ -5,8 +5,6 @@
  *
  * Concurrency: this thread starts and stops the feeds and takes the signals; each feed has a thread of its own.
  */
-#include "main.h"
-
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
@@ -57,9 +55,7 @@ static struct tasklog_now now(void *context)
     };
 }
 
-static const struct tasklog_hooks hooks = {.clock = {.now = now}};
-
-void main_say(const char *target, int severity, const char *text)
+static void say(const char *target, int severity, const char *text)
 {
     /* systemd takes the severity off again. */
     if (getenv("JOURNAL_STREAM"))
@@ -67,12 +63,14 @@ void main_say(const char *target, int severity, const char *text)
     fprintf(stderr, "%s%s%s\n", target ? target : "", target ? ": " : "", text);
 }
 
-void main_wake(void)
+static void wake(void)
 {
     uint64_t one = 1;
 
     (void)!write(wake_fd, &one, sizeof(one));
 }
+
+static const struct feed_hooks hooks = {.clock = {.now = now}, .say = say, .begun = wake};
 
 /* ---- systemd ---- */
 
@@ -145,12 +143,12 @@ static int start_all(struct daemon *daemon)
         struct tasklog_named_target *target = &targets->targets[daemon->count];
         r = feed_new(target, &targets->journal, &hooks, error, &daemon->feeds[daemon->count]);
         if (r < 0)
-            main_say(target->name, LOG_ERR, error);
+            say(target->name, LOG_ERR, error);
     }
     for (size_t i = 0; i < daemon->count && r == 0; i++) {
         r = feed_start(daemon->feeds[i], error);
         if (r < 0)
-            main_say(feed_name(daemon->feeds[i]), LOG_ERR, error);
+            say(feed_name(daemon->feeds[i]), LOG_ERR, error);
     }
     return r;
 }
@@ -195,7 +193,7 @@ static int serve(const char *path, const char *state_folder)
     int r = tasklog_targets_read(path, state_folder, error, &daemon.targets);
 
     if (r < 0) {
-        main_say(NULL, LOG_ERR, error);
+        say(NULL, LOG_ERR, error);
         return EXIT_FAILURE;
     }
     /* Before any thread is started, so that all have them blocked. */
@@ -208,7 +206,7 @@ static int serve(const char *path, const char *state_folder)
     signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
     wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (signal_fd < 0 || wake_fd < 0) {
-        main_say(NULL, LOG_ERR, strerror(errno));
+        say(NULL, LOG_ERR, strerror(errno));
         r = -errno;
     }
     if (sd_watchdog_enabled(0, &watchdog_us) > 0)
@@ -234,11 +232,13 @@ static int read_journal(int count, char **arguments)
     struct reader_options options = {.out = STDOUT_FILENO};
 
     if (count < 7) {
-        fputs("tasklog-journald: " MAIN_READER " is for its own use\n", stderr);
+        fputs("tasklog-journald: " READER_ARGUMENT " is for its own use\n", stderr);
         return EXIT_USAGE;
     }
-    /* It goes with the process that started it. */
+    /* It goes with the process that started it, which is told to stop together with it. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     options.journal.namespace_name = arguments[2][0] ? arguments[2] : NULL;
     options.journal.directory = arguments[3][0] ? arguments[3] : NULL;
@@ -270,7 +270,7 @@ int main(int count, char **arguments)
     const char *path = CONFIGURATION, *state_folder = getenv("STATE_DIRECTORY");
     int option;
 
-    if (count > 1 && strcmp(arguments[1], MAIN_READER) == 0)
+    if (count > 1 && strcmp(arguments[1], READER_ARGUMENT) == 0)
         return read_journal(count, arguments);
     while ((option = getopt_long(count, arguments, "c:h", options, NULL)) != -1) {
         switch (option) {

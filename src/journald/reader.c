@@ -21,9 +21,11 @@ enum {
     WAIT_US = 500000,
     PASS_ENTRIES = 4096, /* so many that are of no matter are told of in one frame */
     SIGN_OF_LIFE_MS = 2000,
-    REST_MS = 10000,  /* how long a line's rest may take when the journal has nothing more */
-    REOPEN_MS = 5000, /* a journal that has no entry at all may be made later */
+    REST_MS = 10000,        /* how long a line's rest may take when the journal has nothing more */
+    REOPEN_IDLE_MS = 60000, /* the folder of a journal that is silent may be another by now */
+    REOPEN_MS = 5000,       /* a journal that has no entry at all may be made later */
     BOOTS_KNOWN = 16,
+    TEXT_BYTES_MAX = 64 << 20,
 };
 
 struct reader {
@@ -121,6 +123,20 @@ static int tell_wrong(struct reader *reader, const struct entry_line *line, cons
     return tell(reader, &frame);
 }
 
+/* A message beyond all measure: the rest of it is left out, which its end says. */
+static void cut_text(struct frame_text *text)
+{
+    static const char format[] = "\n[... %zu bytes of this message are missing here ...]";
+    char note[96];
+
+    if (text->bytes <= TEXT_BYTES_MAX)
+        return;
+    int bytes = snprintf(note, sizeof(note), format, text->bytes - TEXT_BYTES_MAX);
+    /* It lies in the entry's own buffer. */
+    memcpy((char *)text->data + TEXT_BYTES_MAX, note, (size_t)bytes);
+    text->bytes = TEXT_BYTES_MAX + (size_t)bytes;
+}
+
 static int take_line(struct reader *reader, int64_t received_us, const char *before)
 {
     char origin[ENTRY_ORIGIN_BYTES];
@@ -141,6 +157,7 @@ static int take_line(struct reader *reader, int64_t received_us, const char *bef
     frame.texts[FRAME_HOST] = frame_text(entry_get(&reader->entry, ENTRY_HOSTNAME));
     frame.texts[FRAME_ORIGIN] = frame_text(entry_origin(&reader->entry, origin));
     frame.texts[FRAME_TEXT] = frame_text(line.text);
+    cut_text(&frame.texts[FRAME_TEXT]);
     int r = stream.data
                 ? join_add(reader->join, frame_text(stream), line.goes_on, before, now_ms(), &frame)
                 : 1;
@@ -348,7 +365,8 @@ static int open_journal(struct reader *reader)
         r = sd_journal_set_data_threshold(reader->journal, 0);
     if (r < 0)
         return fail(options->directory ? options->directory : "the journal", r);
-    return begin(reader);
+    r = begin(reader);
+    return r < 0 && r != -EPIPE ? fail("where to begin in the journal", r) : r;
 }
 
 /* ---- the loop ---- */
@@ -386,13 +404,15 @@ static void say_empty(struct reader *reader)
 /* Until something fails, or the journal is better opened anew (0). */
 static int read_all(struct reader *reader)
 {
-    int64_t began_ms = now_ms();
+    int64_t began_ms = now_ms(), entry_ms = began_ms;
 
     for (;;) {
         int r = reader->stands ? 1 : sd_journal_next(reader->journal);
         if (r < 0)
             return fail("the next entry", r);
         reader->stands = false;
+        if (r > 0)
+            entry_ms = now_ms();
         r = r > 0 ? take_entry(reader) : rest(reader);
         if (r < 0)
             return r;
@@ -400,16 +420,22 @@ static int read_all(struct reader *reader)
             say_empty(reader);
             return 0;
         }
+        if (now_ms() > entry_ms + REOPEN_IDLE_MS)
+            return 0;
     }
 }
 
 int reader_run(const struct reader_options *options)
 {
     struct reader reader = {.options = options, .out.fd = options->out};
-    int r = join_new(&reader.join);
+    int r = 0;
 
     while (r == 0) {
-        r = open_journal(&reader);
+        join_free(reader.join); /* what it held comes again */
+        reader.join = NULL;
+        r = join_new(&reader.join);
+        if (r == 0)
+            r = open_journal(&reader);
         if (r >= 0)
             r = read_all(&reader);
         sd_journal_close(reader.journal);

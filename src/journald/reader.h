@@ -11,6 +11,10 @@
 
 #include "tasklog/targets.h"
 
+/* The first argument of this program when it is that process; then namespace, directory, since, position and
+ * kinds. */
+#define READER_ARGUMENT "--read-journal"
+
 struct reader_options {
     struct tasklog_journal journal;
     const char *position; /* where to begin; "" = where `since` says */

@@ -30,6 +30,7 @@
 #include "statsobj.h"
 
 #include "tasklog/collector.h"
+#include "tasklog/moment.h"
 #include "tasklog/tag.h"
 
 MODULE_TYPE_OUTPUT;
@@ -58,7 +59,8 @@ static const char *const template_parameters[USE_COUNT] = {
 #define TEXT_TEMPLATE " TasklogText"
 static uchar meta_format[] =
     "\"%syslogseverity% %protocol-version% %timereported:::date-unixtimestamp% "
-    "%timereported:::date-subseconds% %hostname% %$!pid% %syslogtag%\"";
+    "%timereported:::date-subseconds% %timegenerated:::date-rfc3339% %hostname% %$!pid% "
+    "%syslogtag%\"";
 static uchar text_format[] = "\"%msg%\"";
 
 typedef struct _instanceData {
@@ -191,8 +193,11 @@ static rsRetVal add_counters(instanceData *pData)
         {"rows.live", &counters->rows_live},
         {"rows.refused", &counters->rows_refused},
         {"rows.waiting", &counters->waiting_rows},
+        {"rows.oldest_ms", &counters->oldest_ms},
         {"database.batches", &counters->batches},
         {"database.retries", &counters->retries},
+        {"database.write_ms", &counters->write_ms},
+        {"database.write_ms_max", &counters->write_ms_max},
         {"memory.bytes", &counters->memory_bytes},
         {"spool.bytes", &counters->spool_bytes},
         {"spool.letters", &counters->letters},
@@ -369,14 +374,37 @@ static void name_instance(instanceData *pData, struct nvlst *list)
         es_deleteStr(key);
 }
 
+/* Two actions must not share a spool. */
+static rsRetVal check_spool(const instanceData *pData, const char *spool)
+{
+    DEFiRet;
+
+    for (const instanceData *other = instances; other && *spool; other = other->next) {
+        const char *others = other->config ? tasklog_config_spool(other->config) : NULL;
+        if (!others || strcmp(others, spool) != 0)
+            continue;
+        LogError(0, RS_RET_PARAM_ERROR,
+                 "omtasklog: action \"%s\": parameter \"spool\": \"%s\" is action \"%s\"'s, too; "
+                 "each action needs a folder of its own",
+                 pData->name, spool, other->name);
+        ABORT_FINALIZE(RS_RET_PARAM_ERROR);
+    }
+
+finalize_it:
+    RETiRet;
+}
+
 /* The default spool is called by the action's name, so that must be a folder's, and no other action's. */
 static rsRetVal check_name(const instanceData *pData)
 {
+    const char *spool = tasklog_config_spool(pData->config);
     const char *why = NULL;
     DEFiRet;
 
-    if (tasklog_config_has_spool(pData->config))
+    if (spool) {
+        CHKiRet(check_spool(pData, spool));
         FINALIZE;
+    }
     if (!*pData->name || strchr(pData->name, '/') || strcmp(pData->name, ".") == 0 ||
         strcmp(pData->name, "..") == 0)
         why = "cannot name a folder";
@@ -449,6 +477,14 @@ ENDnewActInst
 
 NO_LEGACY_CONF_parseSelectorAct
 
+static void say_no_work_folder(const instanceData *pData)
+{
+    LogError(0, RS_RET_PARAM_ERROR,
+             "omtasklog: action \"%s\" cannot start: parameter \"spool\" is not set and neither is "
+             "global(workDirectory=…), below which it would be",
+             pData->name);
+}
+
 BEGINbeginCnfLoad
     CODESTARTbeginCnfLoad;
     pModConf->pConf = pConf;
@@ -458,8 +494,13 @@ BEGINendCnfLoad
     CODESTARTendCnfLoad
 ENDendCnfLoad
 
+/* All of the configuration was read: is there a place for the spools that have none of their own? */
 BEGINcheckCnf
     CODESTARTcheckCnf
+    const char *work = (const char *)glbl.GetWorkDir(pModConf->pConf);
+    for (const instanceData *pData = instances; pData && (!work || !*work); pData = pData->next)
+        if (!tasklog_config_has_spool(pData->config))
+            say_no_work_folder(pData);
 ENDcheckCnf
 
 /* How rsyslog was told to show control characters. Its C style (`\n`) cannot be told from text. */
@@ -482,14 +523,8 @@ static rsRetVal set_default_spool(instanceData *pData, rsconf_t *conf)
 
     if (tasklog_config_has_spool(pData->config))
         FINALIZE;
-    if (!work || !*work) {
-        LogError(
-            0, RS_RET_PARAM_ERROR,
-            "omtasklog: action \"%s\" cannot start: parameter \"spool\" is not set and neither is "
-            "global(workDirectory=…), below which it would be",
-            pData->name);
+    if (!work || !*work) /* the check has told */
         ABORT_FINALIZE(RS_RET_PARAM_ERROR);
-    }
     if (asprintf(&path, "%s/tasklog/%s", work, pData->name) < 0)
         ABORT_FINALIZE(RS_RET_OUT_OF_MEMORY);
     if (tasklog_config_set(pData->config, "spool", path, error) < 0) {
@@ -567,8 +602,8 @@ static int64_t read_fraction(const char *digits, size_t bytes)
     return us;
 }
 
-/* Reads the meta template: severity, protocol, time, host, the sender's pid if imuxsock vouches for it; the
- * tag and the text. */
+/* Reads the meta template: severity, protocol, time, when it was received, host, the sender's pid if imuxsock
+ * vouches for it; the tag and the text. */
 static void read_meta(const char *meta, size_t meta_bytes, struct tasklog_line *line,
                       struct tasklog_message *message)
 {
@@ -581,6 +616,8 @@ static void read_meta(const char *meta, size_t meta_bytes, struct tasklog_line *
     int64_t seconds = strtoll(next_field(&at, &bytes), NULL, 10);
     const char *fraction = next_field(&at, &bytes);
     line->time_us = seconds * 1000000 + read_fraction(fraction, bytes);
+    const char *received = next_field(&at, &bytes);
+    line->received_us = tasklog_moment_parse(received, bytes);
     line->host = next_field(&at, &line->host_bytes);
     if (line->host_bytes > HOST_BYTES_MAX)
         line->host_bytes = HOST_BYTES_MAX;

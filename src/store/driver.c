@@ -30,6 +30,13 @@ int store_left_ms(const struct tasklog_store *store, int64_t deadline_ms)
     return left < LONGEST_WAIT_MS ? (int)left : LONGEST_WAIT_MS;
 }
 
+int store_patience_ms(const struct tasklog_store *store, int64_t deadline_ms)
+{
+    int half_ms = store_left_ms(store, deadline_ms) / 2 + 1;
+
+    return store->patience_ms > 0 && store->patience_ms < half_ms ? store->patience_ms : half_ms;
+}
+
 bool store_is_interrupted(const struct tasklog_store *store)
 {
     return atomic_load(&store->interrupted);
@@ -79,6 +86,7 @@ void outcome_set(struct tasklog_outcome *outcome, enum tasklog_verdict verdict,
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     outcome->verdict = verdict;
+    outcome->cause = TASKLOG_BUSY;
     snprintf(outcome->sqlstate, sizeof outcome->sqlstate, "%s", sqlstate != NULL ? sqlstate : "");
     message_line(outcome->reason, sizeof outcome->reason, text);
 }
@@ -117,6 +125,14 @@ void outcome_set_no_row(struct tasklog_outcome *outcome, const struct tasklog_st
 void outcome_set_no_time(struct tasklog_outcome *outcome)
 {
     outcome_set(outcome, TASKLOG_LATER, NULL, "not tried yet: the time for this batch is used up");
+    outcome->cause = TASKLOG_UNTRIED;
+}
+
+void outcome_set_behind(struct tasklog_outcome *outcome)
+{
+    outcome_set(outcome, TASKLOG_LATER, NULL,
+                "an earlier row with the same keys has to be written first");
+    outcome->cause = TASKLOG_UNTRIED;
 }
 
 static bool value_same(enum tasklog_type type, const struct tasklog_value *a,
@@ -127,12 +143,39 @@ static bool value_same(enum tasklog_type type, const struct tasklog_value *a,
     return a->text_bytes == b->text_bytes && memcmp(a->text, b->text, a->text_bytes) == 0;
 }
 
-bool row_same_keys(const struct tasklog_store *store, const struct tasklog_row *a,
-                   const struct tasklog_row *b)
+static bool row_same_keys(const struct tasklog_store *store, const struct tasklog_row *a,
+                          const struct tasklog_row *b)
 {
     for (size_t i = 0; i < store->target.key_count; i++) {
         if (!value_same(store->target.keys[i].type, &a->keys[i], &b->keys[i]))
             return false;
     }
+    return true;
+}
+
+bool row_is_behind(const struct tasklog_store *store, const struct tasklog_row *rows, size_t i,
+                   const struct tasklog_outcome *outcomes)
+{
+    for (size_t j = 0; j < i; j++) {
+        if (outcomes[j].verdict == TASKLOG_LATER && row_same_keys(store, &rows[i], &rows[j]))
+            return true;
+    }
+    return false;
+}
+
+bool row_is_too_large(const struct tasklog_store *store, const struct tasklog_row *row,
+                      size_t bytes_max, struct tasklog_outcome *outcome)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < store->target.column_count; i++) {
+        if (value_is_text(store->target.columns[i].type) && !row->columns[i].is_null)
+            bytes += row->columns[i].text_bytes;
+    }
+    if (bytes <= bytes_max)
+        return false;
+    outcome_set(outcome, TASKLOG_NEVER, NULL,
+                "its texts have %zu bytes, and the database takes no more than %zu in a row", bytes,
+                bytes_max);
     return true;
 }

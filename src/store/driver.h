@@ -49,6 +49,7 @@ struct tasklog_store {
     char *table;                  /* the rest of it */
     char name[STORE_NAME_BYTES];
     char message[STORE_MESSAGE_BYTES];
+    int patience_ms; /* with one row's statement; 0 = half of the call's time */
     atomic_bool interrupted;
     atomic_int
         wake_fd; /* an eventfd that becomes readable at the interrupt; -1 before the first open */
@@ -65,6 +66,9 @@ int64_t store_now_ms(const struct tasklog_store *store);
 
 /* Milliseconds until `deadline_ms`, at least 0 and at most an hour. */
 int store_left_ms(const struct tasklog_store *store, int64_t deadline_ms);
+
+/* How long a row's statement may take in a call that ends at `deadline_ms`; at least 1. */
+int store_patience_ms(const struct tasklog_store *store, int64_t deadline_ms);
 
 /*
  * Waits until `fd` is ready for `events` of poll(). With fd -1 it only waits. Returns the events, or
@@ -88,10 +92,22 @@ void outcome_set(struct tasklog_outcome *outcome, enum tasklog_verdict verdict,
 void outcome_set_no_row(struct tasklog_outcome *outcome, const struct tasklog_store *store,
                         const struct tasklog_row *row);
 
-/* The row was not tried because the call's time is used up. */
+/* The row was not tried because the call's time is used up, or because row_is_behind. */
 void outcome_set_no_time(struct tasklog_outcome *outcome);
+void outcome_set_behind(struct tasklog_outcome *outcome);
 
-bool row_same_keys(const struct tasklog_store *store, const struct tasklog_row *a,
-                   const struct tasklog_row *b);
+/* Its statement took too long: that is known, and it is not tried again in this call. */
+static inline bool outcome_is_slow(const struct tasklog_outcome *outcome)
+{
+    return outcome->verdict == TASKLOG_LATER && outcome->cause == TASKLOG_SLOW;
+}
+
+/* Must row i wait because an earlier one with its keys has to? */
+bool row_is_behind(const struct tasklog_store *store, const struct tasklog_row *rows, size_t i,
+                   const struct tasklog_outcome *outcomes);
+
+/* A row whose texts no statement of this database can carry is refused before they are copied. */
+bool row_is_too_large(const struct tasklog_store *store, const struct tasklog_row *row,
+                      size_t bytes_max, struct tasklog_outcome *outcome);
 
 #endif

@@ -22,6 +22,7 @@ static void pgsql_free(struct tasklog_store *store)
     free(pg->forms);
     free(pg->sql[0]);
     free(pg->sql[1]);
+    free(pg->look);
     free(pg->parameters);
     free(pg->scratch);
     free(pg);

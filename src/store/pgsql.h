@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the PostgreSQL driver share: pgsql.c drives, pgsql_session.c talks to libpq
- * without ever blocking, pgsql_check.c compares the target with the catalog, pgsql_batch.c and its
- * two ways, pgsql_pipeline.c and pgsql_careful.c, write.
+ * without ever blocking, pgsql_check.c compares the target with the catalog, pgsql_held.c keeps
+ * statements prepared, pgsql_batch.c and its two ways, pgsql_pipeline.c and pgsql_careful.c, write.
  */
 #ifndef STORE_PGSQL_H
 #define STORE_PGSQL_H
@@ -18,7 +18,13 @@
 #include "sql.h"
 #include "value.h"
 
-enum { PGSQL_ID_BYTES = 32 };
+enum { PGSQL_ID_BYTES = 32, PGSQL_NAME_BYTES = 32, PGSQL_TYPES_BYTES = 40 };
+
+/* The look at the server that opens and closes a batch; what it answers. See pgsql_held.c. */
+enum { PGSQL_LOOK_PID, PGSQL_LOOK_STARTED, PGSQL_LOOK_TYPES, PGSQL_LOOK_HELD };
+enum {
+    PGSQL_LOOK_PARAMETERS = 4
+}; /* time-outs of statement, lock and idle session, or NULL; types */
 
 /* A transaction, named so that no other one can be taken for it. */
 struct pgsql_transaction {
@@ -37,6 +43,15 @@ struct pgsql {
     enum value_form *forms; /* of the columns and then of the keys, as parameters are numbered */
     char *sql[2];           /* for rows that replace, and for rows that append (or NULL) */
     bool appends;           /* does any column? */
+    char *look;             /* see pgsql_held.c */
+    char look_name[PGSQL_NAME_BYTES];
+    char types[PGSQL_TYPES_BYTES]; /* of the table's columns */
+    bool holds;                    /* the session keeps statements under our names */
+
+    /* Of the running transaction's session: the statements for rows, as in sql. */
+    char names[2][PGSQL_NAME_BYTES];
+    bool is_held[2];
+    uint64_t row_count; /* upserts sent in all */
 
     /* Of the row that is being sent; parameter_count of each. */
     const char **parameters;
@@ -91,6 +106,29 @@ int pgsql_lost(struct pgsql *pg);
 
 /* Compares the target with the catalog; fills in forms and sql. */
 int pgsql_check(struct pgsql *pg, int64_t deadline_ms);
+
+/* --- pgsql_held.c --- */
+
+/* The last part of the check: makes the look, learns the types, finds out whether the session holds
+ * statements for us. */
+int pgsql_hold(struct pgsql *pg, const char *quoted_table, int64_t deadline_ms);
+
+/* Queues the preparation of a statement. */
+int pgsql_prepare(struct pgsql *pg, const char *name, const char *sql);
+
+/* Queues the look; what comes back may be pgsql_is_unknown_statement, then it has to be prepared. The
+ * last one of a batch is refused if the columns' types are no longer those of the check. */
+int pgsql_send_look(struct pgsql *pg, const char *const parameters[PGSQL_LOOK_PARAMETERS]);
+int pgsql_send_last_look(struct pgsql *pg);
+bool pgsql_is_unknown_statement(const PGresult *result);
+
+/* Takes the first one's answer: the transaction's name, and what is held. Are the types still those of
+ * the check? */
+bool pgsql_take_look(struct pgsql *pg, const PGresult *result);
+
+/* Queues statement `which` of pg->sql with pg->parameters; and before it, as `ret_is_prepared` says, its
+ * preparation. */
+int pgsql_send_row(struct pgsql *pg, size_t which, size_t count, bool *ret_is_prepared);
 
 /* --- pgsql_batch.c --- */
 

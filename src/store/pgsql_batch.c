@@ -23,7 +23,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGE_ROW_BYTES = 16 * 1024 * 1024 };
+enum {
+    LARGE_ROW_BYTES = 16 * 1024 * 1024,
+    MOST_ROW_BYTES = (1 << 30) - (1 << 16), /* a field's limit and a message's are 1 GiB */
+};
 
 /* --- One row as parameters --------------------------------------------------------------------- */
 
@@ -76,6 +79,13 @@ void batch_set_refused(struct tasklog_outcome *outcome, enum tasklog_verdict ver
     outcome_set(outcome, verdict, sqlstate, "%s%s%s",
                 text != NULL ? text : PQresultErrorMessage(result), detail != NULL ? ": " : "",
                 detail != NULL ? detail : "");
+    if (sqlstate != NULL && strcmp(sqlstate, "57014") == 0)
+        outcome->cause = TASKLOG_SLOW;
+}
+
+bool batch_is_settled(const struct batch *b, size_t i)
+{
+    return b->outcomes[i].verdict == TASKLOG_NEVER || outcome_is_slow(&b->outcomes[i]);
 }
 
 /* --- Transactions ------------------------------------------------------------------------------ */
@@ -88,42 +98,73 @@ static const char *setting(bool is_users, int64_t ms, char text[PGSQL_ID_BYTES])
     return text;
 }
 
-/*
- * Begins, sets time-outs for this transaction alone, and learns its name before any row is sent. The
- * server's time-outs are the second line of defence behind the deadline; those that the user's own
- * connection string sets are left alone.
- */
-int batch_begin(struct batch *b, int64_t lock_ms)
+/* Begins, with a look at the server. One that the session does not hold is prepared in the same
+ * transaction: behind a pooler the next one may be another session's. */
+static int begin(struct batch *b, const char *const *parameters, PGresult **ret_result)
 {
     struct pgsql *pg = b->pg;
-    static const char sql[] =
-        "SELECT pg_backend_pid(), (extract(epoch FROM now()) * 1000000)::bigint,"
-        " CASE WHEN $1::text IS NOT NULL THEN set_config('statement_timeout', $1, true) END,"
-        " CASE WHEN $2::text IS NOT NULL THEN set_config('lock_timeout', $2, true) END,"
-        " CASE WHEN $3::text IS NOT NULL THEN"
-        " set_config('idle_in_transaction_session_timeout', $3, true) END";
-    char text[3][PGSQL_ID_BYTES];
-    int left_ms = store_left_ms(&pg->base, b->deadline_ms);
-    const char *const parameters[] = {
-        setting(pg->has_statement_timeout, left_ms / 2 + 1, text[0]),
-        setting(pg->has_lock_timeout, lock_ms, text[1]),
-        setting(pg->has_idle_timeout, left_ms + 1, text[2]),
-    };
     PGresult *result = NULL;
     int r = pgsql_send(pg, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL);
 
     if (r == 0)
-        r = pgsql_send(pg, sql, 3, parameters);
+        r = pgsql_send_look(pg, parameters);
     if (r == 0)
         r = pgsql_settle(pg, 2, b->deadline_ms, &result);
+    if (r == 0 && pgsql_is_unknown_statement(result)) {
+        PQclear(result);
+        result = NULL;
+        r = pgsql_send(pg, "ROLLBACK AND CHAIN", 0, NULL);
+        if (r == 0)
+            r = pgsql_prepare(pg, pg->look_name, pg->look);
+        if (r == 0)
+            r = pgsql_send_look(pg, parameters);
+        if (r == 0)
+            r = pgsql_settle(pg, 3, b->deadline_ms, &result);
+    }
     if (r == 0 && !pgsql_is_good(result))
         r = pgsql_refused(pg, result);
-    if (r == 0) {
-        snprintf(pg->running.pid, sizeof pg->running.pid, "%s", PQgetvalue(result, 0, 0));
-        snprintf(pg->running.started, sizeof pg->running.started, "%s", PQgetvalue(result, 0, 1));
+    if (r < 0) {
+        PQclear(result);
+        return r;
     }
-    PQclear(result);
-    return r;
+    *ret_result = result;
+    return 0;
+}
+
+/*
+ * Begins, sets time-outs for this transaction alone, and learns its name before any row is sent. The
+ * server's time-outs are the second line of defence behind the deadline; those that the user's own
+ * connection string sets are left alone. A table whose columns have changed is checked once more.
+ */
+int batch_begin(struct batch *b, int64_t lock_ms)
+{
+    struct pgsql *pg = b->pg;
+    char text[3][PGSQL_ID_BYTES];
+    int left_ms = store_left_ms(&pg->base, b->deadline_ms);
+    const char *const parameters[PGSQL_LOOK_PARAMETERS] = {
+        setting(pg->has_statement_timeout, store_patience_ms(&pg->base, b->deadline_ms), text[0]),
+        setting(pg->has_lock_timeout, lock_ms, text[1]),
+        setting(pg->has_idle_timeout, left_ms + 1, text[2]),
+    };
+
+    for (int attempt = 0; attempt < 2; attempt++) {
+        PGresult *result = NULL;
+        bool is_same;
+        int r = begin(b, parameters, &result);
+
+        if (r < 0)
+            return r;
+        is_same = pgsql_take_look(pg, result);
+        PQclear(result);
+        if (is_same)
+            return 0;
+        r = batch_rollback(b);
+        if (r == 0)
+            r = pgsql_check(pg, b->deadline_ms);
+        if (r < 0)
+            return r;
+    }
+    return store_fail(&pg->base, -EAGAIN, "the table's columns are being changed");
 }
 
 int batch_rollback(struct batch *b)
@@ -172,12 +213,13 @@ static int write_one_by_one(struct batch *b, size_t count)
     return r;
 }
 
-/* Verdicts of a way that failed are void, except what the facade itself refused before. */
+/* Verdicts of a way that failed are void, except what was refused before, and what is too slow: nobody
+ * waits for that twice. */
 static void forget(struct batch *b, const bool *is_settled, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (!is_settled[i])
-            b->outcomes[i] = (struct tasklog_outcome){.verdict = TASKLOG_LATER};
+        if (!is_settled[i] && !outcome_is_slow(&b->outcomes[i]))
+            outcome_set_no_time(&b->outcomes[i]);
     }
     b->half_ms = store_now_ms(&b->pg->base) + store_left_ms(&b->pg->base, b->deadline_ms) / 2;
 }
@@ -204,7 +246,8 @@ int pgsql_write_batch(struct pgsql *pg, const struct tasklog_row *rows, size_t c
     if (is_settled == NULL)
         return store_fail(&pg->base, -EAGAIN, "out of memory");
     for (size_t i = 0; i < count; i++) {
-        is_settled[i] = outcomes[i].verdict == TASKLOG_NEVER;
+        is_settled[i] = outcomes[i].verdict == TASKLOG_NEVER ||
+                        row_is_too_large(&pg->base, &rows[i], MOST_ROW_BYTES, &outcomes[i]);
         is_large = is_large || row_is_large(pg, &rows[i]);
     }
     forget(&b, is_settled, count);

@@ -21,7 +21,7 @@ struct batch {
 enum { REDO = 1 }; /* the answer of a way that failed and left nothing behind */
 
 /* All rows as one pipeline, or the rows from `from` up to `to` with a savepoint each. Both write one
- * transaction, pass over rows that are TASKLOG_NEVER already, and return 0, REDO or an error. */
+ * transaction, pass over rows that are settled already, and return 0, REDO or an error. */
 int batch_write_pipeline(struct batch *b, size_t count);
 int batch_write_careful(struct batch *b, size_t from, size_t to);
 
@@ -30,6 +30,9 @@ bool batch_appends(const struct batch *b, size_t i);
 
 /* Fills in pg->parameters; returns how many there are. */
 size_t batch_bind(struct batch *b, size_t i);
+
+/* Is its verdict known, by the facade or as too slow? */
+bool batch_is_settled(const struct batch *b, size_t i);
 
 int batch_begin(struct batch *b, int64_t lock_ms);
 int batch_rollback(struct batch *b);

@@ -4,7 +4,7 @@
  * trip a row. Here each row gets its verdict, and what can be kept is kept.
  *
  * A locked row is waited for briefly, and after each one that stayed locked more briefly, so that
- * hundreds of them do not use up the time of their neighbours.
+ * hundreds of them do not use up the time of their neighbours. With slow statements it is the same.
  */
 #include "pgsql_batch.h"
 
@@ -12,13 +12,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LOCK_FIRST_MS = 250, LOCK_LEAST_MS = 1 };
+enum { LOCK_FIRST_MS = 100, LOCK_LEAST_MS = 1, STATEMENT_LEAST_MS = 200 };
 
 static const char insert_race[] = "23505"; /* unique_violation */
 
 struct careful {
     int64_t lock_ms;      /* how long the next row may wait for a lock */
-    bool lock_is_changed; /* the server does not know that yet */
+    bool lock_is_changed; /* the server does not know that yet; likewise: */
+    int64_t statement_ms; /* how long its statement may take */
+    bool statement_is_changed;
     const char *leave[2]; /* what ends the savepoint of the row before; NULL = nothing to end */
 };
 
@@ -30,17 +32,27 @@ static int send_if(struct pgsql *pg, const char *sql, size_t *count)
     return pgsql_send(pg, sql, 0, NULL);
 }
 
-static int send_lock_timeout(struct batch *b, struct careful *careful, size_t *count)
+static int send_timeout(struct batch *b, const char *sql, int64_t ms, size_t *count)
 {
     char text[PGSQL_ID_BYTES];
     const char *const parameters[] = {text};
 
-    if (!careful->lock_is_changed || b->pg->has_lock_timeout)
-        return 0;
-    careful->lock_is_changed = false;
-    snprintf(text, sizeof text, "%d", (int)careful->lock_ms);
+    snprintf(text, sizeof text, "%d", (int)ms);
     (*count)++;
-    return pgsql_send(b->pg, "SELECT set_config('lock_timeout', $1, true)", 1, parameters);
+    return pgsql_send(b->pg, sql, 1, parameters);
+}
+
+static int send_timeouts(struct batch *b, struct careful *careful, size_t *count)
+{
+    int r = 0;
+
+    if (careful->lock_is_changed && !b->pg->has_lock_timeout)
+        r = send_timeout(b, "SELECT set_config('lock_timeout', $1, true)", careful->lock_ms, count);
+    if (r == 0 && careful->statement_is_changed && !b->pg->has_statement_timeout)
+        r = send_timeout(b, "SELECT set_config('statement_timeout', $1, true)",
+                         careful->statement_ms, count);
+    careful->lock_is_changed = careful->statement_is_changed = false;
+    return r;
 }
 
 /* Executes row i inside a savepoint, which the next row or the commit leaves. */
@@ -53,7 +65,7 @@ static int execute_row(struct batch *b, struct careful *careful, size_t i, PGres
     if (r == 0)
         r = send_if(pg, careful->leave[1], &count);
     if (r == 0)
-        r = send_lock_timeout(b, careful, &count);
+        r = send_timeouts(b, careful, &count);
     if (r == 0)
         r = send_if(pg, "SAVEPOINT tasklog", &count);
     if (r == 0) {
@@ -110,6 +122,22 @@ static int judge_target(struct batch *b, struct careful *careful, size_t i, cons
     return 0;
 }
 
+/* After a row that was waited for in vain. */
+static void wait_less(struct batch *b, struct careful *careful, size_t i)
+{
+    if (outcome_is_slow(&b->outcomes[i])) {
+        if (careful->statement_ms > STATEMENT_LEAST_MS) {
+            careful->statement_ms /= 2;
+            if (careful->statement_ms < STATEMENT_LEAST_MS)
+                careful->statement_ms = STATEMENT_LEAST_MS;
+            careful->statement_is_changed = true;
+        }
+        return;
+    }
+    careful->lock_ms = careful->lock_ms / 2 > LOCK_LEAST_MS ? careful->lock_ms / 2 : LOCK_LEAST_MS;
+    careful->lock_is_changed = true;
+}
+
 static int judge_bad(struct batch *b, struct careful *careful, size_t i, const PGresult *result)
 {
     switch (pgsql_refusal(result)) {
@@ -118,10 +146,7 @@ static int judge_bad(struct batch *b, struct careful *careful, size_t i, const P
         return 0;
     case REFUSAL_LATER:
         batch_set_refused(&b->outcomes[i], TASKLOG_LATER, result);
-        careful->lock_ms /= 2;
-        if (careful->lock_ms < LOCK_LEAST_MS)
-            careful->lock_ms = LOCK_LEAST_MS;
-        careful->lock_is_changed = true;
+        wait_less(b, careful, i);
         return 0;
     case REFUSAL_TARGET:
         return judge_target(b, careful, i, result);
@@ -158,17 +183,6 @@ static int write_row(struct batch *b, struct careful *careful, size_t i)
     return r;
 }
 
-/* Must row i wait because an earlier one with its keys has to? */
-static bool is_behind(const struct batch *b, size_t i)
-{
-    for (size_t j = 0; j < i; j++) {
-        if (b->outcomes[j].verdict == TASKLOG_LATER &&
-            row_same_keys(&b->pg->base, &b->rows[i], &b->rows[j]))
-            return true;
-    }
-    return false;
-}
-
 static int commit(struct batch *b, struct careful *careful)
 {
     PGresult *result = NULL;
@@ -192,15 +206,15 @@ int batch_write_careful(struct batch *b, size_t from, size_t to)
 
     if (careful.lock_ms > store_left_ms(&b->pg->base, b->half_ms) / 4 + 1)
         careful.lock_ms = store_left_ms(&b->pg->base, b->half_ms) / 4 + 1;
+    careful.statement_ms = store_patience_ms(&b->pg->base, b->deadline_ms);
     r = batch_begin(b, careful.lock_ms);
     for (size_t i = from; r == 0 && i < to; i++) {
-        if (b->outcomes[i].verdict == TASKLOG_NEVER)
+        if (batch_is_settled(b, i))
             continue;
         if (store_now_ms(&b->pg->base) >= b->half_ms)
             outcome_set_no_time(&b->outcomes[i]);
-        else if (is_behind(b, i))
-            outcome_set(&b->outcomes[i], TASKLOG_LATER, NULL,
-                        "an earlier row with the same keys has to be written first");
+        else if (row_is_behind(&b->pg->base, b->rows, i, b->outcomes))
+            outcome_set_behind(&b->outcomes[i]);
         else
             r = write_row(b, &careful, i);
     }

@@ -211,21 +211,13 @@ static int quote_table(struct pgsql *pg, char **ret_name)
     return 0;
 }
 
-static int check_table(struct check *check)
+static int check_table(struct check *check, const char *quoted)
 {
     struct pgsql *pg = check->pg;
     const char *table = pg->base.target.table;
-    char *quoted = NULL;
-    const char *parameters[1];
-    int r = quote_table(pg, &quoted);
+    const char *parameters[] = {quoted};
+    int r = pgsql_query(pg, table_query, 1, parameters, check->deadline_ms, &check->table);
 
-    if (r == 0) {
-        parameters[0] = quoted;
-        r = pgsql_query(pg, table_query, 1, parameters, check->deadline_ms, &check->table);
-    }
-    free(quoted);
-    if (r == -ENOMEM)
-        return store_fail(&pg->base, -EAGAIN, "out of memory");
     if (r < 0)
         return r;
     if (PQntuples(check->table) == 0)
@@ -459,12 +451,19 @@ static int make_statements(struct pgsql *pg, int64_t deadline_ms)
 int pgsql_check(struct pgsql *pg, int64_t deadline_ms)
 {
     struct check check = {.pg = pg, .deadline_ms = deadline_ms};
-    int r = check_table(&check);
+    char *quoted = NULL;
+    int r;
 
+    if (quote_table(pg, &quoted) < 0)
+        return store_fail(&pg->base, -EAGAIN, "out of memory");
+    r = check_table(&check, quoted);
     if (r == 0)
         r = check_columns(&check);
     if (r == 0)
         r = make_statements(pg, deadline_ms);
+    if (r == 0)
+        r = pgsql_hold(pg, quoted, deadline_ms);
+    free(quoted);
     PQclear(check.table);
     PQclear(check.columns);
     return r;

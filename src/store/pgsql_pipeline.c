@@ -1,54 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The fast way of writing a batch: BEGIN, all rows, COMMIT as one pipeline. It knows that a row was
- * refused, not which verdict that means; then it rolls back and leaves the batch to the careful way.
+ * refused, not which verdict that means, unless it was too slow; then it rolls back and leaves the batch
+ * to the careful way.
  *
  * What is sent cannot be called back, so no more than two windows of rows are on the way. A window
  * grows from one row as long as the server answers quickly.
  *
- * The statement is prepared anew in each batch, as the unnamed one: that is cheap beside a commit,
- * follows a changed table, and works behind poolers, which share sessions between clients.
+ * The session holds the statements, see pgsql_held.c; where it does not, they are prepared anew in each
+ * batch, without a name.
  */
 #include "pgsql_batch.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { MOST_WINDOW = 32, LOCK_MS = 500 };
+enum { MOST_WINDOW = 32, LOCK_MS = 200 };
 
-/* What was sent and in which order its answers are due. A row is its index; a preparation is -1. */
+/* What was sent and in which order its answers are due. A row is its index; what is none is -1. */
 struct pipeline {
     int *sent;
     size_t sent_count;
     size_t taken_count;
-    bool is_refused;      /* an answer was bad, so the rest of the pipeline is void */
-    const char *prepared; /* the statement that the session holds */
-    size_t in_window;     /* rows of the window that is being filled */
-    int64_t window_ms;    /* when it was begun */
+    bool is_refused;   /* an answer was bad, so the rest of the pipeline is void */
+    size_t in_window;  /* rows of the window that is being filled */
+    int64_t window_ms; /* when it was begun */
 };
-
-static int pipeline_prepare(struct pgsql *pg, struct pipeline *pipeline, const char *sql)
-{
-    if (pipeline->prepared == sql)
-        return 0;
-    if (PQsendPrepare(pg->conn, "", sql, 0, NULL) == 0)
-        return pgsql_lost(pg);
-    pipeline->prepared = sql;
-    pipeline->sent[pipeline->sent_count++] = -1;
-    return 0;
-}
 
 static int pipeline_send(struct batch *b, struct pipeline *pipeline, size_t i)
 {
     struct pgsql *pg = b->pg;
-    int r = pipeline_prepare(pg, pipeline, pg->sql[batch_appends(b, i)]);
-    size_t n;
+    bool is_prepared;
+    int r = pgsql_send_row(pg, batch_appends(b, i), batch_bind(b, i), &is_prepared);
 
     if (r < 0)
         return r;
-    n = batch_bind(b, i);
-    if (PQsendQueryPrepared(pg->conn, "", (int)n, pg->parameters, NULL, NULL, 0) == 0)
-        return pgsql_lost(pg);
+    if (is_prepared)
+        pipeline->sent[pipeline->sent_count++] = -1;
     pipeline->sent[pipeline->sent_count++] = (int)i;
     pipeline->in_window++;
     if (pipeline->in_window >= pg->window && PQsendFlushRequest(pg->conn) == 0)
@@ -68,6 +56,8 @@ static int pipeline_judge(struct batch *b, struct pipeline *pipeline, PGresult *
     if (pipeline->is_refused)
         return 0;
     pipeline->is_refused = true;
+    if (what >= 0 && pgsql_refusal(result) == REFUSAL_LATER)
+        batch_set_refused(&b->outcomes[what], TASKLOG_LATER, result); /* is it slow? */
     return pgsql_refusal(result) == REFUSAL_SESSION ? pgsql_refused(b->pg, result) : 0;
 }
 
@@ -112,7 +102,7 @@ static int pipeline_fill(struct batch *b, struct pipeline *pipeline, size_t coun
 
     pipeline->window_ms = store_now_ms(&b->pg->base);
     for (size_t i = 0; r == 0 && i < count && !pipeline->is_refused; i++) {
-        if (b->outcomes[i].verdict == TASKLOG_NEVER)
+        if (batch_is_settled(b, i))
             continue;
         if (store_now_ms(&b->pg->base) >= b->half_ms) {
             outcome_set_no_time(&b->outcomes[i]);
@@ -125,13 +115,24 @@ static int pipeline_fill(struct batch *b, struct pipeline *pipeline, size_t coun
     return r;
 }
 
+/* A statement that was prepared before must not have met a column of another type. */
+static int pipeline_look(struct pgsql *pg, struct pipeline *pipeline)
+{
+    if (!pg->holds)
+        return 0;
+    pipeline->sent[pipeline->sent_count++] = -1;
+    return pgsql_send_last_look(pg);
+}
+
 /* The rows are sent: asks for the commit and waits for all that is due. */
 static int pipeline_commit(struct batch *b, struct pipeline *pipeline)
 {
     PGresult *result = NULL;
-    int r = pipeline->is_refused ? 0 : pgsql_send(b->pg, "COMMIT", 0, NULL);
     bool is_sent = !pipeline->is_refused;
+    int r = is_sent ? pipeline_look(b->pg, pipeline) : 0;
 
+    if (r == 0 && is_sent)
+        r = pgsql_send(b->pg, "COMMIT", 0, NULL);
     if (r == 0 && PQpipelineSync(b->pg->conn) == 0)
         r = pgsql_lost(b->pg);
     if (r == 0)
@@ -161,7 +162,7 @@ int batch_write_pipeline(struct batch *b, size_t count)
     int lock_ms = left_ms / 8 < LOCK_MS ? left_ms / 8 + 1 : LOCK_MS;
     int r = -1;
 
-    pipeline.sent = calloc(2 * count, sizeof *pipeline.sent);
+    pipeline.sent = calloc(2 * count + 1, sizeof *pipeline.sent);
     if (pipeline.sent == NULL)
         return store_fail(&b->pg->base, -EAGAIN, "out of memory");
     r = batch_begin(b, lock_ms);

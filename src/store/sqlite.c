@@ -9,8 +9,8 @@
  * left free for a share of the time: a backlog that is worked off without a pause would starve them.
  *
  * A statement's error undoes that statement alone, but some errors undo the whole transaction
- * (a constraint or a trigger may ask for that, too). Then the row that did it is set aside and the
- * batch is written again without it. A commit that is refused (a deferred foreign key) does not tell
+ * (a constraint or a trigger may ask for that, too; a statement that is stopped because it takes too long
+ * does). Then the row that did it is set aside and the batch is written again without it. A commit that is refused (a deferred foreign key) does not tell
  * which row it was: then each row is written by itself.
  */
 #include "sqlite.h"
@@ -36,7 +36,8 @@ struct batch {
     struct sqlite *lite;
     const struct tasklog_row *rows;
     struct tasklog_outcome *outcomes;
-    int64_t stop_ms;                       /* no row is begun after this */
+    int64_t stop_ms;                       /* no row is begun after this, for the lock's sake */
+    int64_t half_ms;                       /* nor after this, for the call's; 0 = not known yet */
     struct tasklog_outcome commit_outcome; /* why a commit was refused */
 };
 
@@ -100,7 +101,10 @@ static int on_progress(void *context)
 {
     struct sqlite *lite = context;
 
-    return store_is_interrupted(&lite->base) || store_now_ms(&lite->base) >= lite->deadline_ms;
+    int64_t now_ms = store_now_ms(&lite->base);
+
+    return store_is_interrupted(&lite->base) || now_ms >= lite->deadline_ms ||
+           now_ms >= lite->statement_ms;
 }
 
 static int open_file(struct sqlite *lite)
@@ -129,7 +133,7 @@ static int sqlite_open(struct tasklog_store *store, int64_t deadline_ms)
     int r;
 
     lite->path = store->target.database + strlen("sqlite:");
-    lite->deadline_ms = lite->patience_ms = deadline_ms;
+    lite->deadline_ms = lite->patience_ms = lite->statement_ms = deadline_ms;
     if (lite->forms == NULL)
         lite->forms =
             calloc(store->target.column_count + store->target.key_count, sizeof *lite->forms);
@@ -197,8 +201,11 @@ static int write_row(struct batch *b, size_t i)
     struct sqlite *lite = b->lite;
     const struct tasklog_row *row = &b->rows[i];
     bool appends = lite->append != NULL && row->append_at >= 0;
-    int code = execute(b, appends ? lite->append : lite->update, row);
+    int code;
 
+    lite->statement_ms =
+        store_now_ms(&lite->base) + store_patience_ms(&lite->base, lite->deadline_ms);
+    code = execute(b, appends ? lite->append : lite->update, row);
     if (code != SQLITE_DONE)
         return code;
     if (sqlite3_changes(lite->db) == 0 && lite->insert != NULL)
@@ -223,6 +230,13 @@ static void rollback(struct sqlite *lite)
 {
     if (lite->db != NULL && sqlite3_get_autocommit(lite->db) == 0)
         (void)run(lite, "ROLLBACK");
+}
+
+/* The lock has been let go. */
+static void rest(struct sqlite *lite)
+{
+    lite->rest_until_ms = store_now_ms(&lite->base);
+    lite->rest_until_ms += (lite->rest_until_ms - lite->locked_ms) / REST_SHARE + 1;
 }
 
 /* The whole batch failed: nothing of it stays. */
@@ -260,6 +274,13 @@ static int judge_bad(struct batch *b, size_t i, int code)
         return give_up(b->lite, code);
     if ((code & 0xff) == SQLITE_ERROR)
         return judge_target(b, i);
+    if (code == SQLITE_INTERRUPT) {
+        outcome_set(&b->outcomes[i], TASKLOG_LATER, NULL, "its statement takes too long");
+        b->outcomes[i].cause = TASKLOG_SLOW;
+        rollback(b->lite);
+        rest(b->lite);
+        return REDO;
+    }
     if (refusal_of_sqlite(code) != REFUSAL_NEVER)
         return give_up(b->lite, code);
     outcome_set(&b->outcomes[i], TASKLOG_NEVER, NULL, "%s", sqlite3_errmsg(b->lite->db));
@@ -285,8 +306,11 @@ static int begin(struct batch *b)
         close_replaced(lite);
         return store_fail(&lite->base, -EAGAIN, "the file was replaced by another one");
     }
-    left_ms = store_left_ms(&lite->base, lite->deadline_ms) / 2;
-    b->stop_ms = lite->locked_ms + (left_ms < LOCK_HELD_MS ? left_ms : LOCK_HELD_MS);
+    if (b->half_ms == 0)
+        b->half_ms = lite->locked_ms + store_left_ms(&lite->base, lite->deadline_ms) / 2;
+    b->stop_ms = lite->locked_ms + LOCK_HELD_MS;
+    if (b->stop_ms > b->half_ms)
+        b->stop_ms = b->half_ms;
     return 0;
 }
 
@@ -298,9 +322,9 @@ static int commit(struct batch *b)
     int code;
 
     lite->patience_ms = patience_ms < lite->deadline_ms ? patience_ms : lite->deadline_ms;
+    lite->statement_ms = lite->deadline_ms;
     code = run(lite, "COMMIT");
-    lite->rest_until_ms = store_now_ms(&lite->base);
-    lite->rest_until_ms += (lite->rest_until_ms - lite->locked_ms) / REST_SHARE + 1;
+    rest(lite);
     if (code == SQLITE_OK)
         return 0;
     if (refusal_of_sqlite(code) != REFUSAL_NEVER)
@@ -318,10 +342,14 @@ static int write_rows(struct batch *b, size_t from, size_t to)
     for (size_t i = from; r == 0 && i < to; i++) {
         int code;
 
-        if (b->outcomes[i].verdict == TASKLOG_NEVER)
+        if (b->outcomes[i].verdict == TASKLOG_NEVER || outcome_is_slow(&b->outcomes[i]))
             continue;
         if (store_now_ms(&b->lite->base) >= b->stop_ms) {
             outcome_set_no_time(&b->outcomes[i]);
+            continue;
+        }
+        if (row_is_behind(&b->lite->base, b->rows, i, b->outcomes)) {
+            outcome_set_behind(&b->outcomes[i]);
             continue;
         }
         code = write_row(b, i);
@@ -365,8 +393,10 @@ static int sqlite_write(struct tasklog_store *store, const struct tasklog_row *r
 
     b.lite->deadline_ms = deadline_ms;
     r = write_without_spoilers(&b, 0, count);
-    if (r == COMMIT_REFUSED)
+    if (r == COMMIT_REFUSED) {
+        b.half_ms = 0;
         r = write_one_by_one(&b, count);
+    }
     return r;
 }
 

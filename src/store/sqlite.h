@@ -45,6 +45,7 @@ struct sqlite {
     sqlite3_stmt *insert;      /* NULL unless the mode is upsert */
     int64_t deadline_ms;       /* of the running call: its statements are interrupted then */
     int64_t patience_ms;       /* until when a lock is waited for */
+    int64_t statement_ms;      /* until when the running statement may take */
     int64_t locked_ms;         /* when the write lock was taken last */
     int64_t rest_until_ms;     /* it is not taken again before this */
 };
@@ -59,9 +60,10 @@ int sqlite_refused(struct sqlite *lite, int code);
 /* Is the file there, and can it and its folder be written? 0, -EINVAL, -EAGAIN, with a message. */
 int sqlite_check_file(struct sqlite *lite);
 
-/* Remembers which files have been opened, and tells whether they are still those of this name. */
+/* Remembers which files have been opened, and tells whether they are still those of this name. A
+ * write-ahead log that has come since is remembered, too. */
 int sqlite_identify(struct sqlite *lite);
-bool sqlite_is_replaced(const struct sqlite *lite);
+bool sqlite_is_replaced(struct sqlite *lite);
 
 /* --- sqlite_check.c ---------------------------------------------------------------------------- */
 

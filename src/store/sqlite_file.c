@@ -110,7 +110,9 @@ int sqlite_check_file(struct sqlite *lite)
  * A backup may be restored while the file is open: another file is moved to its name, or it is written
  * over in place and its write-ahead log is removed. Either way, what is written through the open
  * handle goes where nobody will ever look. The log is told by its inode alone, as it never leaves the
- * side of the file, and while we have the file open nobody but such a restore removes it.
+ * side of the file, and while we have the file open nobody but such a restore removes it. One that was
+ * not there before is that of another process, which has put the file into this journal mode: SQLite
+ * takes that up by itself.
  */
 static int read_identity(const struct sqlite *lite, struct sqlite_identity *ret_identity)
 {
@@ -138,10 +140,14 @@ int sqlite_identify(struct sqlite *lite)
     return 0;
 }
 
-bool sqlite_is_replaced(const struct sqlite *lite)
+bool sqlite_is_replaced(struct sqlite *lite)
 {
     struct sqlite_identity now;
 
-    return read_identity(lite, &now) != 0 || now.device != lite->identity.device ||
-           now.inode != lite->identity.inode || now.wal_inode != lite->identity.wal_inode;
+    if (read_identity(lite, &now) != 0 || now.device != lite->identity.device ||
+        now.inode != lite->identity.inode)
+        return true;
+    if (lite->identity.wal_inode == 0)
+        lite->identity.wal_inode = now.wal_inode;
+    return now.wal_inode != lite->identity.wal_inode;
 }

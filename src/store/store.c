@@ -204,7 +204,7 @@ int tasklog_store_write(struct tasklog_store *store, const struct tasklog_row *r
     if (r < 0 || count == 0)
         return r;
     for (size_t i = 0; i < count; i++) {
-        ret_outcomes[i] = (struct tasklog_outcome){.verdict = TASKLOG_LATER};
+        outcome_set_no_time(&ret_outcomes[i]);
         refuse_null_keys(store, &rows[i], &ret_outcomes[i]);
     }
     r = store->ops->open(store, deadline_ms);
@@ -213,6 +213,11 @@ int tasklog_store_write(struct tasklog_store *store, const struct tasklog_row *r
     if (r == 0)
         store->message[0] = '\0';
     return r;
+}
+
+void tasklog_store_set_patience(struct tasklog_store *store, int patience_ms)
+{
+    store->patience_ms = patience_ms;
 }
 
 void tasklog_store_interrupt(struct tasklog_store *store)

@@ -1,65 +1,93 @@
 # SPDX-License-Identifier: Apache-2.0
 """A way to the database server that can be closed for long: connections are then refused, and the
-port stays ours. (Another's server may take the port of one that is really stopped.)"""
+port stays ours. (Another's server may take the port of one that is really stopped.) What goes through
+it to the server is counted."""
 from __future__ import annotations
 
+import random
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Iterator
+
+RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def quiet_port() -> int:
+    """A port that is free and that the kernel gives to nobody by itself, so that it is still there
+    when its server comes back."""
+    first = int(RANGE.read_text().split()[0])
+    while True:
+        port = random.SystemRandom().randrange(max(1025, first - 20_000), first)
+        with suppress(OSError), bound(port):
+            return port
+
+
+def bound(port: int) -> socket.socket:
+    made = socket.socket()
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(("127.0.0.1", port))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 class Gate:
     def __init__(self, host: str, port: int) -> None:
+        self.bytes = 0  # that went to the server
         self._target = (host, port)
-        self._socket = self._bound(0)
-        self.port = str(self._socket.getsockname()[1])
+        number = quiet_port()
+        self.port = str(number)
         self._open: list[socket.socket] = []
+        self._lock = threading.Lock()  # of _socket and _open
+        self._socket = bound(number)
         self._listen()
 
     @contextmanager
     def shut(self) -> Iterator[None]:
-        self._end()
-        self._socket = self._bound(int(self.port))  # bound and not listening: refused
+        self.close()
         try:
             yield
         finally:
+            self._socket = bound(int(self.port))
             self._listen()
 
     def close(self) -> None:
-        self._end()
-
-    @staticmethod
-    def _bound(port: int) -> socket.socket:
-        bound = socket.socket()
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(("127.0.0.1", port))
-        return bound
+        with self._lock:
+            for each in [self._socket, *self._open]:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            self._open.clear()
 
     def _listen(self) -> None:
         self._socket.listen()
         threading.Thread(target=self._serve, args=(self._socket,), daemon=True).start()
-
-    def _end(self) -> None:
-        for each in [self._socket, *self._open]:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        self._open.clear()
 
     def _serve(self, listening: socket.socket) -> None:
         with suppress(OSError):
             while True:
                 client, _ = listening.accept()
                 server = socket.create_connection(self._target)
-                self._open += [client, server]
-                for pair in ((client, server), (server, client)):
-                    threading.Thread(target=self._copy, args=pair, daemon=True).start()
+                with self._lock:
+                    if listening is not self._socket or listening.fileno() < 0:  # shut meanwhile
+                        client.close()
+                        server.close()
+                        return
+                    self._open += [client, server]
+                threading.Thread(target=self._copy, args=(client, server, True),
+                                 daemon=True).start()
+                threading.Thread(target=self._copy, args=(server, client, False),
+                                 daemon=True).start()
 
-    @staticmethod
-    def _copy(source: socket.socket, target: socket.socket) -> None:
+    def _copy(self, source: socket.socket, target: socket.socket, to_server: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                if to_server:
+                    self.bytes += len(data)  # one connection at a time
                 target.sendall(data)
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)

@@ -22,6 +22,7 @@ class Message:
     task: Task
     text: str
     doubtful: bool = False  # nobody can know whether it was taken
+    stamp: str = ""         # its own time, if it was sent with one; no other has the same
 
 
 @dataclass(eq=False)
@@ -31,7 +32,7 @@ class Task:
     late_length: int
     lines: list[Message] = field(default_factory=list)
     late: list[Message] = field(default_factory=list)
-    ended: bool = False
+    end: Message | None = None
 
 
 class Load:
@@ -69,8 +70,9 @@ class Load:
         last = datetime.now(timezone.utc)
         for message in self.messages():
             last = max(datetime.now(timezone.utc), last + timedelta(microseconds=1))
-            yield f"<14>{last.isoformat(timespec='microseconds')} sender" \
-                f" kind[{message.task.task_id}]: {message.text}".encode()
+            message.stamp = last.isoformat(timespec="microseconds")
+            yield f"<14>{message.stamp} sender kind[{message.task.task_id}]:" \
+                f" {message.text}".encode()
 
     def _next(self, number: int) -> Message:
         chance = self._chance
@@ -81,17 +83,16 @@ class Load:
             self._open.append(task)
         place = chance.randrange(len(self._open))
         task = self._open[place]
-        if not task.ended:
+        if not task.end:
             if len(task.lines) >= task.length or self._stopping.is_set():
-                message = Message(task, END)
-                task.ended = True
+                message = task.end = Message(task, END)
             else:
                 message = Message(task, self._text(number))
                 task.lines.append(message)
         else:
             message = Message(task, self._text(number))
             task.late.append(message)
-        if task.ended and len(task.late) >= task.late_length:
+        if task.end and len(task.late) >= task.late_length:
             self._open[place] = self._open[-1]
             self._open.pop()
         self.sent += 1
@@ -125,7 +126,10 @@ class Load:
                 raise Timeout(f"{len(wrong)} of {len(self.tasks)} rows are wrong:\n"
                               + "\n".join(wrong[:20]))
             time.sleep(0.5)
-        lines = sum(len(task.lines) + len(task.late) for task in self.tasks)
+        rows = database.rows()
+        lines = sum(len(taken(rows[task.task_id], task.lines + task.late)) for task in self.tasks)
+        (stored,), = database.execute(f'SELECT sum("lines") FROM {database.sql_table}')
+        assert stored == lines, f"{stored} lines are stored, and {lines} were taken"
         return f"{len(self.tasks)} rows, {lines} lines"
 
     def _wrong(self, rows: dict[str, Row]) -> list[str]:

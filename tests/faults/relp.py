@@ -8,7 +8,10 @@ import socket
 import threading
 import time
 from collections import deque
-from typing import Deque, Iterable
+from contextlib import contextmanager
+from typing import Deque, Iterable, Iterator
+
+from rsyslogd import wait_until
 
 WINDOW = 128
 OPEN = b"relp_version=0\nrelp_software=tests\ncommands=syslog"
@@ -19,12 +22,13 @@ class RelpSender(threading.Thread):
     """Sends messages, in order, to a port of this machine until all of them are acknowledged.
 
     acknowledged, connections, resent   counts, to be looked at while it runs
+    answered                            messages that this connection has acknowledged
     error                               why it gave up
     """
 
     def __init__(self, port: int, messages: Iterable[bytes], patience: float = 60.0) -> None:
         super().__init__(daemon=True)
-        self.acknowledged = self.connections = self.resent = 0
+        self.acknowledged = self.connections = self.resent = self.answered = 0
         self.slowest = 0.0  # seconds that a message was given to the connection and not answered
         self.error: BaseException | None = None
         self._port = port
@@ -34,6 +38,18 @@ class RelpSender(threading.Thread):
         self._more = True
         self._may_connect = threading.Event()
         self._may_connect.set()
+        self._may_send = threading.Event()
+        self._may_send.set()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Sends nothing; all that was sent is acknowledged."""
+        self._may_send.clear()
+        try:
+            wait_until(lambda: not self._unanswered or self.error, "all is acknowledged", 60)
+            yield
+        finally:
+            self._may_send.set()
 
     def pause(self) -> None:
         """Stays away once the connection is lost."""
@@ -75,12 +91,14 @@ class RelpSender(threading.Thread):
             while not self._open:
                 self._read(peer)
             self.connections += 1
+            self.answered = 0
             self.resent += len(self._unanswered)
             self._first = self._number + 1  # the number of the first that is unanswered
             self._send(peer, [raw for raw, _ in self._unanswered])
             while self._more or self._unanswered:
                 fresh = []
-                while self._more and len(self._unanswered) < WINDOW and len(fresh) < 16:
+                while self._more and len(self._unanswered) < WINDOW and len(fresh) < 16 \
+                        and self._may_send.is_set():
                     raw = next(self._messages, None)
                     if raw is None:
                         self._more = False
@@ -88,7 +106,10 @@ class RelpSender(threading.Thread):
                     fresh.append(raw)
                     self._unanswered.append((raw, time.monotonic()))
                 self._send(peer, fresh)
-                full = len(self._unanswered) >= WINDOW or not self._more
+                full = len(self._unanswered) >= WINDOW or not self._more \
+                    or not self._may_send.is_set()
+                if full and not self._unanswered:
+                    self._may_send.wait(10)
                 while self._unanswered and select.select([peer], [], [], 10 if full else 0)[0]:
                     self._read(peer)
                     full = False
@@ -125,3 +146,4 @@ class RelpSender(threading.Thread):
             _, since = self._unanswered.popleft()
             self.slowest = max(self.slowest, time.monotonic() - since)
             self.acknowledged += 1
+            self.answered += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections import deque
@@ -14,7 +15,7 @@ from typing import Deque
 from database import Database
 from load import END, Load, Message
 from rsyslogd import frame, wait_until
-from tasklog import Tasklog, action, unread_bytes
+from tasklog import BUILD, Tasklog, action, unread_bytes
 
 
 def upsert(database: Database, /, **parameters: object) -> str:
@@ -29,6 +30,11 @@ def finish_last(daemon: Tasklog) -> None:
     daemon.log("kind[last]", "text")
 
 
+def spool_command(daemon: Tasklog, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BUILD / "tasklog", "spool", "-d", daemon.work / "tasklog" / "task",
+                           *arguments], text=True, capture_output=True, timeout=60)
+
+
 class UnixSender(threading.Thread):
     """Logs through the daemon's socket and knows what was read from it: all datagrams have one
     size, so that what the kernel holds for the sender tells how many are unread. kill() stops the
@@ -38,6 +44,7 @@ class UnixSender(threading.Thread):
     def __init__(self, daemon: Tasklog, load: Load) -> None:
         super().__init__(daemon=True)
         self.sent = self.doubtful = 0
+        self.life = 0  # sent on this connection, so to this life of the daemon
         self.slowest = 0.0
         self.error: BaseException | None = None
         self._daemon = daemon
@@ -72,12 +79,15 @@ class UnixSender(threading.Thread):
                 self._client.close()
             self._client = None
 
-    def stop(self) -> None:
-        """SIGTERM. A rsyslogd that stops reads its socket no more: all is read before."""
+    def stop(self, counted: bool = False) -> None:
+        """SIGTERM. A rsyslogd that stops reads its socket no more: all is read before, and if
+        `counted`, each message of this life is in one of the action's counters."""
         with self._lock:
             if self._client:
                 client = self._client
                 wait_until(lambda: not unread_bytes(client), "rsyslogd reads", 30)
+                if counted:
+                    self._daemon.wait_counters(self.life)
             assert self._daemon.stop() == 0
             if self._client:
                 self._client.close()
@@ -104,6 +114,7 @@ class UnixSender(threading.Thread):
                     client.connect(str(self._daemon.socket))
                     self._client = client
                     self._recent.clear()
+                    self.life = 0
                     self._again.reverse()
                 while self._again:
                     self._send(self._again[-1])
@@ -118,6 +129,7 @@ class UnixSender(threading.Thread):
         assert self._client
         self._client.send(frame(f"kind[{message.task.task_id}]", message.text))
         self._recent.append(message)
+        self.life += 1
         held = unread_bytes(self._client)
         if held > 1 and (not self._cost or held < self._cost):  # 1: is just being read
             self._cost = held

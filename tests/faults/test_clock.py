@@ -39,22 +39,28 @@ def test_clock_steps(daemon: Tasklog, sqlite: Sqlite, chance: random.Random,
     texts = {f"run-{number}": [f"line {number}"] for number in range(20)}
     for task_id, lines in texts.items():
         daemon.log(f"kind[{task_id}]", *lines)
+    life = len(texts)  # messages
     for number in range(cycles(50)):
         step(STEPS[number % len(STEPS)])
         for task_id, lines in texts.items():
             lines.append(f"step {number} of {task_id}")
             daemon.log(f"kind[{task_id}]", lines[-1])
+        life += len(texts)
         if number % 10 == 4:
             finish_last(daemon)
+            daemon.wait_counters(life + 2)
             daemon.kill9()
+            life = 0
             daemon.start(check=False)
     for task_id in texts:
         daemon.log(f"kind[{task_id}]", "@task end")
     sqlite.wait_ended(20)
+    daemon.wait_counters(life + len(texts), lines_missing=0, rows_refused=0, rows_waiting=0)
     for task_id in texts:
         row = sqlite.row(task_id)
         times = stamps(row.log, [*texts[task_id], row.summary])
         assert row.complete and row.status == "COMPLETED" and row.end_reason == "marker"
+        assert row.lines == len(texts[task_id])
         assert row.duration is not None and row.duration >= 0
     days = {stamp.date() for stamp in times}
     assert len(days) > 1, "the clock was not stepped"

@@ -15,11 +15,10 @@ import pytest
 
 from conftest import cycles
 from database import Database, Postgresql
-from gate import Gate
 from load import Load
 from rsyslogd import wait_until
-from senders import UnixSender, upsert
-from tasklog import BUILD, Tasklog, action, check_log
+from senders import UnixSender, spool_command, upsert
+from tasklog import Tasklog, action, check_log
 
 MEMORY = 4 << 20
 
@@ -123,7 +122,9 @@ def rss_anon(pid: int) -> int:
 
 
 def check_trouble(daemon: Tasklog, database: Database, chance: random.Random,
-                  fault: Callable[[], ContextManager[None]], count: int) -> None:
+                  fault: Callable[[], ContextManager[None]], count: int,
+                  seconds: float = 0) -> None:
+    """The fault lasts for so many seconds, or for any number of messages."""
     daemon.run(upsert(database, memoryBudget=str(MEMORY), liveInterval="1"))
     daemon.wait_said("writing to table")
     before = rss_anon(daemon.pid)
@@ -135,8 +136,9 @@ def check_trouble(daemon: Tasklog, database: Database, chance: random.Random,
         for _ in range(count):
             with fault():
                 goal = sender.sent + chance.randrange(1000, 10_000)
-                until = time.monotonic() + 60
-                while sender.sent < goal:
+                over = time.monotonic() + seconds
+                until = over + 60
+                while sender.sent < goal or time.monotonic() < over:
                     assert time.monotonic() < until, "the sender waits"
                     most = max(most, rss_anon(daemon.pid))
                     time.sleep(0.05)
@@ -168,6 +170,12 @@ def test_sqlite_locked(daemon: Tasklog, sqlite: Database, chance: random.Random)
 
 
 @pytest.mark.long
+def test_sqlite_locked_for_a_minute(daemon: Tasklog, sqlite: Database,
+                                    chance: random.Random) -> None:
+    check_trouble(daemon, sqlite, chance, sqlite.lock, 1, 60)
+
+
+@pytest.mark.long
 def test_sigterm_while_the_table_is_locked(daemon: Tasklog, database: Database,
                                            chance: random.Random) -> None:
     daemon.run(upsert(database, liveInterval="1"))
@@ -180,7 +188,7 @@ def test_sigterm_while_the_table_is_locked(daemon: Tasklog, database: Database,
             with database.lock():
                 goal = sender.sent + chance.randrange(1000)
                 wait_until(lambda: sender.sent >= goal, "logging", 60)
-                sender.stop()
+                sender.stop(counted=True)
                 daemon.start(check=False, seconds=30)
             goal = sender.sent + chance.randrange(1000)
             wait_until(lambda: sender.sent >= goal, "logging", 60)
@@ -192,36 +200,7 @@ def test_sigterm_while_the_table_is_locked(daemon: Tasklog, database: Database,
     assert not daemon.said("dropped")
 
 
-def test_sigterm_while_the_server_is_down(daemon: Tasklog, postgresql: Postgresql,
-                                          chance: random.Random) -> None:
-    gate = Gate(postgresql.host, int(postgresql.port))
-    daemon.run(upsert(postgresql, liveInterval="1",
-                      database=postgresql.url_with(host="127.0.0.1", port=gate.port)))
-    count = cycles(50)
-    load = Load(chance, width=100)
-    sender = UnixSender(daemon, load)
-    with gate.shut():
-        sender.start()
-        try:
-            for _ in range(count):
-                goal = sender.sent + chance.randrange(2000)
-                wait_until(lambda: sender.sent >= goal, "logging", 60)
-                sender.stop()
-                daemon.start(check=False, seconds=30)
-        finally:
-            load.stop()
-        sender.finish(60)
-    compared = load.check(postgresql)
-    gate.close()
-    print(f"{count} stops, {compared}")
-
-
 # --- Refusals -------------------------------------------------------------------------------------
-
-def spool_command(daemon: Tasklog, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([BUILD / "tasklog", "spool", "-d", daemon.work / "tasklog" / "task",
-                           *arguments], text=True, capture_output=True, timeout=60)
-
 
 def test_one_refused_result_in_100(daemon: Tasklog, database: Database) -> None:
     ids = [f"run-{number}" for number in range(100)]

@@ -2,7 +2,8 @@
 """Memory stays within the budget, plus a fixed sum for each open task.
 
 FAULT_TASKS=N   open tasks (default 1,000,000)
-FAULT_LOG_MB=N  size of the long log (default 1000)
+FAULT_LOG_MB=N  size of the long log (default 10240)
+FAULT_SECONDS=N how long the server is down (default 300, and 10 in the short run)
 """
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from typing import Iterable
 
 import pytest
 
-from database import Postgresql, Sqlite
+from database import Database, Postgresql, Sqlite
 from gate import Gate
 from rsyslogd import wait_for_port, wait_until
 from senders import upsert
@@ -91,7 +92,7 @@ def test_open_tasks(daemon: Tasklog, sqlite: Sqlite, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_long_log(daemon: Tasklog, sqlite: Sqlite, tmp_path: Path) -> None:
-    size = int(os.environ.get("FAULT_LOG_MB", 1000)) << 20
+    size = int(os.environ.get("FAULT_LOG_MB", 10_240)) << 20
     daemon.run(upsert(sqlite, memoryBudget=str(BUDGET), taskMaxBytes="11g", liveInterval="1"),
                inputs=tcp_input("imptcp", tmp_path / "port", 'threads="1"'))
     port = wait_for_port(tmp_path / "port")
@@ -112,7 +113,6 @@ def test_long_log(daemon: Tasklog, sqlite: Sqlite, tmp_path: Path) -> None:
     assert counters["lines.missing"] == 0
     daemon.kill9()
     began = time.monotonic()
-    watch = None
     daemon.start(check=False, seconds=300)
     print(f"taken up in {time.monotonic() - began:.1f} s, then RssAnon"
           f" {rss_anon(daemon.pid) >> 20} MB,"
@@ -123,9 +123,37 @@ def test_long_log(daemon: Tasklog, sqlite: Sqlite, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_server_down_under_load(daemon: Tasklog, postgresql: Postgresql, tmp_path: Path) -> None:
-    """20,000 lines a second for FAULT_SECONDS (default 300), tasks of 100 lines that all end."""
-    seconds = int(os.environ.get("FAULT_SECONDS", 300))
+def test_long_log_that_ends(daemon: Tasklog, database: Database, tmp_path: Path) -> None:
+    """Neither database takes a text of 1.2 GB: one clear refusal, and others go on."""
+    daemon.run(upsert(database, memoryBudget=str(BUDGET), taskMaxBytes="11g", liveInterval="0"),
+               inputs=tcp_input("imptcp", tmp_path / "port", 'threads="1"'))
+    port = wait_for_port(tmp_path / "port")
+    daemon.wait_said("writing to table")
+    watch = Watch(daemon.pid)
+    text = b"<14>1 2026-11-24T10:31:07Z host kind long - - " + b"x" * 10_000
+    count = 1_200_000_000 // 10_000
+    send_lines(port, (text for _ in range(count)))
+    wait_until(lambda: daemon.counters().get("lines", 0) >= count, "lines", 120)
+    gathered = watch.most
+    daemon.log("kind[long]", "@task end")
+    began = time.monotonic()
+    wait_until(lambda: not daemon.running() or daemon.counters().get("rows.refused"), "refused", 60)
+    assert daemon.running()
+    print(f"{database.kind}: refused {time.monotonic() - began:.1f} s after its end; RssAnon at most"
+          f" {gathered >> 20} MB while it gathered, {watch.stop() >> 20} MB then")
+    assert "long" in daemon.wait_said("refused for good")
+    daemon.log("kind[other]", "text", "@task end")
+    database.wait("other", seconds=20)
+    counters = daemon.wait_counters(count + 3, rows_refused=1, rows_stored=1)
+    print(counters)
+    assert gathered < BUDGET + FIXED and counters["database.retries"] < 3
+
+
+@pytest.mark.parametrize("default", [10, pytest.param(300, marks=pytest.mark.long)])
+def test_server_down_under_load(daemon: Tasklog, postgresql: Postgresql, tmp_path: Path,
+                                default: int) -> None:
+    """20,000 lines a second, tasks of 100 lines that all end."""
+    seconds = int(os.environ.get("FAULT_SECONDS", default))
     gate = Gate(postgresql.host, int(postgresql.port))
     daemon.run(upsert(postgresql, memoryBudget=str(BUDGET), liveInterval="1", lateWindow="5",
                       database=postgresql.url_with(host="127.0.0.1", port=gate.port)),

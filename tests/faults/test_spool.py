@@ -132,6 +132,8 @@ def test_damaged_spool(daemon: Tasklog, sqlite: Sqlite, chance: random.Random, h
             assert list((spool / "damaged").iterdir())
         assert found == whole, (harm, at, found, whole)
         kept += found
+        if number % 10 == 0:
+            daemon.wait_counters(2 * len(texts), rows_refused=0, rows_waiting=0, lines_missing=0)
         daemon.kill9()
     print(f"{count} damaged spools ({harm}), {kept} of {count * 300} lines lay before the damage")
 

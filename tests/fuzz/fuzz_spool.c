@@ -41,6 +41,14 @@ struct game {
     struct tasklog_results results;
 };
 
+/* Those whose origin is as long as the news'. */
+static const char *judge(void *context, const struct tasklog_sender *sender)
+{
+    const struct entry *entry = context;
+
+    return strlen(sender->origin) == entry->line.origin_bytes ? entry->detail : NULL;
+}
+
 static int play_entry(void *context, tasklog_position position, uint32_t type, const void *data,
                       size_t bytes)
 {
@@ -56,7 +64,7 @@ static int play_entry(void *context, tasklog_position position, uint32_t type, c
                                     &game->results);
         break;
     case ENTRY_CLOSE:
-        (void)!tasklog_table_close(game->table, &entry.line, entry.reason, "", entry.now,
+        (void)!tasklog_table_close(game->table, &entry.line, entry.reason, entry.detail, entry.now,
                                    &game->results);
         break;
     case ENTRY_DONE:
@@ -69,9 +77,19 @@ static int play_entry(void *context, tasklog_position position, uint32_t type, c
         entry.rules.marker = entry.marker;
         (void)!tasklog_table_set_rules(game->table, &entry.rules);
         break;
+    case ENTRY_PROCESS:
+        tasklog_table_identify(game->table, &entry.line, &entry.process);
+        break;
+    case ENTRY_DEATH:
+        (void)!tasklog_table_close_dead(game->table, judge, &entry, entry.now, &game->results);
+        break;
+    case ENTRY_NOTE:
+        (void)!tasklog_table_note(game->table, judge, &entry, entry.now);
+        break;
     case ENTRY_START:
     case ENTRY_TEXT:
     case ENTRY_TIME:
+    case ENTRY_CURSOR:
         break;
     }
     return 0;

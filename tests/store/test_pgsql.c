@@ -208,6 +208,42 @@ static void a_slow_row_is_bounded_and_its_neighbours_get_on(void **state)
     expect_value_of(f, "SELECT log FROM tasks WHERE task_id = 'a'", "1");
 }
 
+static void slow_rows_cost_their_patience_once(void **state)
+{
+    struct fixture *f = *state;
+    const struct fixture_row rows[] = {replace("a", "X", "1"), replace("b", "SLOW", "2"),
+                                       replace("c", "SLOW", "3"), replace("b", "X", "4"),
+                                       replace("d", "X", "5")};
+    int64_t began_ms = 0;
+
+    make_slow(f);
+    tasklog_store_set_patience(f->store, 500);
+    began_ms = steady_now_ms();
+    assert_int_equal(fixture_write(f, rows, COUNT(rows)), 0);
+    assert_in_range(steady_now_ms() - began_ms, 900, 1000 + FIXTURE_SLACK_MS);
+    expect_verdict(f, 0, TASKLOG_KEPT);
+    assert_int_equal(f->outcomes[1].cause, TASKLOG_SLOW);
+    assert_int_equal(f->outcomes[2].cause, TASKLOG_SLOW);
+    expect_verdict(f, 3, TASKLOG_LATER);
+    assert_int_equal(f->outcomes[3].cause, TASKLOG_UNTRIED);
+    expect_verdict(f, 4, TASKLOG_KEPT);
+    expect_value_of(f, "SELECT string_agg(log, ',' ORDER BY log) FROM tasks", "1,5");
+}
+
+/* The server would end the session, and the same row would come again and again. */
+static void a_row_that_no_message_can_carry_is_refused_unread(void **state)
+{
+    struct fixture *f = *state;
+    const struct tasklog_value key = fixture_text("b");
+    struct tasklog_value columns[] = {fixture_text("X"), fixture_text("far too little")};
+    const struct tasklog_row row = {&key, columns, -1};
+
+    columns[1].text_bytes = 1 << 30;
+    assert_int_equal(tasklog_store_write(f->store, &row, 1, FIXTURE_TIMEOUT_MS, f->outcomes), 0);
+    expect_verdict(f, 0, TASKLOG_NEVER);
+    expect_reason(f, 0, "the database takes no more than 1073676288 in a row");
+}
+
 static void a_batch_that_is_too_slow_for_its_time_gets_on_by_and_by(void **state)
 {
     struct fixture *f = *state;
@@ -683,7 +719,7 @@ static void settings_are_the_users_first(void **state)
     f->timeout_ms = 8000;
     assert_int_equal(fixture_write_one(f, "a", "X", "Größe 😀"), 0);
     expect_verdict(f, 0, TASKLOG_KEPT);
-    expect_value_of(f, "SELECT lock_timeout FROM seen", "500ms");
+    expect_value_of(f, "SELECT lock_timeout FROM seen", "200ms");
     expect_value_of(f, "SELECT statement_timeout::interval BETWEEN '2s' AND '4001ms' FROM seen",
                     "t");
     expect_value_of(f, name_sql, "0");
@@ -1039,6 +1075,8 @@ int main(void)
         TEST(a_locked_table_is_later),
         TEST(an_insert_that_loses_a_race_becomes_an_update),
         TEST(a_slow_row_is_bounded_and_its_neighbours_get_on),
+        TEST(slow_rows_cost_their_patience_once),
+        TEST(a_row_that_no_message_can_carry_is_refused_unread),
         TEST(a_batch_that_is_too_slow_for_its_time_gets_on_by_and_by),
         TEST(much_sent_and_much_answered_does_not_get_stuck),
         TEST(a_session_that_was_killed_is_replaced),

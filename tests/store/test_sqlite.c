@@ -621,21 +621,59 @@ static void make_slow(struct fixture *f)
                  "  WHERE i < 2000000000) SELECT i FROM n); END");
 }
 
-static void a_statement_without_end_is_bounded(void **state)
+static void a_statement_without_end_is_bounded_and_its_neighbours_are_kept(void **state)
 {
     struct fixture *f = *state;
-    const struct fixture_row rows[] = {replace("a", "X", "1"), replace("b", "SLOW", "2")};
+    const struct fixture_row rows[] = {replace("a", "X", "1"), replace("b", "SLOW", "2"),
+                                       replace("c", "X", "3"), replace("b", "X", "4"),
+                                       replace("d", "SLOW", "5")};
     int64_t began_ms;
 
     make_slow(f);
-    f->timeout_ms = FIXTURE_SHORT_MS;
+    tasklog_store_set_patience(f->store, 300);
     began_ms = steady_now_ms();
-    assert_int_equal(fixture_write(f, rows, 2), -EAGAIN);
-    assert_in_range(steady_now_ms() - began_ms, 1000, FIXTURE_SHORT_MS + FIXTURE_SLACK_MS);
-    expect_message(f, "interrupted");
-    expect_value_of(f, "SELECT count(*) FROM tasks WHERE log IS NOT NULL", "0");
-    assert_int_equal(fixture_write(f, rows, 1), 0);
+    assert_int_equal(fixture_write(f, rows, COUNT(rows)), 0);
+    assert_in_range(steady_now_ms() - began_ms, 500, 600 + FIXTURE_SLACK_MS);
     expect_verdict(f, 0, TASKLOG_KEPT);
+    expect_verdict(f, 1, TASKLOG_LATER);
+    expect_reason(f, 1, "its statement takes too long");
+    assert_int_equal(f->outcomes[1].cause, TASKLOG_SLOW);
+    expect_verdict(f, 2, TASKLOG_KEPT);
+    expect_verdict(f, 3, TASKLOG_LATER);
+    assert_int_equal(f->outcomes[3].cause, TASKLOG_UNTRIED);
+    assert_int_equal(f->outcomes[4].cause, TASKLOG_SLOW);
+    expect_value_of(f, "SELECT group_concat(log) FROM tasks", "1,3");
+}
+
+static void a_row_that_no_database_takes_is_refused_unread(void **state)
+{
+    struct fixture *f = *state;
+    const struct tasklog_value key = fixture_text("b");
+    struct tasklog_value columns[] = {fixture_text("X"), fixture_text("far too little")};
+    const struct tasklog_row row = {&key, columns, -1};
+
+    columns[1].text_bytes = 1500 * 1000 * 1000;
+    assert_int_equal(tasklog_store_write(f->store, &row, 1, FIXTURE_TIMEOUT_MS, f->outcomes), 0);
+    expect_verdict(f, 0, TASKLOG_NEVER);
+    expect_reason(f, 0, "too big");
+    assert_int_equal(fixture_write_one(f, "b", "X", "log"), 0);
+    expect_verdict(f, 0, TASKLOG_KEPT);
+}
+
+/* An empty log that appears later is no restored backup. */
+static void a_file_that_another_process_puts_into_wal_mode_is_the_same_file(void **state)
+{
+    struct fixture *f = *state;
+
+    set_journal(f, "delete");
+    assert_int_equal(fixture_write_one(f, "a", "X", "1"), 0);
+    set_journal(f, "wal");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fixture_write_one(f, "b", "X", "2"), 0);
+        expect_verdict(f, 0, TASKLOG_KEPT);
+    }
+    expect_value_of(f, "PRAGMA journal_mode", "wal");
+    expect_value_of(f, "SELECT group_concat(log) FROM tasks", "1,2");
 }
 
 static void an_interrupt_ends_a_running_statement(void **state)
@@ -692,7 +730,9 @@ int main(int argc, char **argv)
         TEST(names_are_found_whatever_their_case),
         TEST(each_declared_type_takes_what_it_can),
         TEST(a_strict_table_has_its_say),
-        TEST(a_statement_without_end_is_bounded),
+        TEST(a_statement_without_end_is_bounded_and_its_neighbours_are_kept),
+        TEST(a_row_that_no_database_takes_is_refused_unread),
+        TEST(a_file_that_another_process_puts_into_wal_mode_is_the_same_file),
         TEST(an_interrupt_ends_a_running_statement),
     };
 

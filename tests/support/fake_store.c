@@ -32,6 +32,8 @@ static struct {
     char message[256];
     bool is_blocked;
     fake_judge *judge;
+    bool is_slow;
+    char poison[64];
     struct fake_row rows[ROWS_MAX];
     size_t row_count;
     struct offer offers[OFFERS_MAX];
@@ -58,6 +60,8 @@ void fake_store_reset(void)
     fake.message[0] = '\0';
     fake.is_blocked = false;
     fake.judge = NULL;
+    fake.is_slow = false;
+    fake.poison[0] = '\0';
     fake.row_count = 0;
     memset(fake.offers, 0, sizeof(fake.offers));
     fake.calls = (struct fake_calls){0};
@@ -84,6 +88,20 @@ void fake_store_judge(fake_judge *judge)
 {
     pthread_mutex_lock(&fake.lock);
     fake.judge = judge;
+    pthread_mutex_unlock(&fake.lock);
+}
+
+void fake_store_slow(bool slow)
+{
+    pthread_mutex_lock(&fake.lock);
+    fake.is_slow = slow;
+    pthread_mutex_unlock(&fake.lock);
+}
+
+void fake_store_poison(const char *id)
+{
+    pthread_mutex_lock(&fake.lock);
+    snprintf(fake.poison, sizeof(fake.poison), "%s", id);
     pthread_mutex_unlock(&fake.lock);
 }
 
@@ -129,6 +147,7 @@ void __wrap_tasklog_store_free(struct tasklog_store *store);
 int __wrap_tasklog_store_open(struct tasklog_store *store, int timeout_ms);
 int __wrap_tasklog_store_write(struct tasklog_store *store, const struct tasklog_row *rows,
                                size_t count, int timeout_ms, struct tasklog_outcome *ret_outcomes);
+void __wrap_tasklog_store_set_patience(struct tasklog_store *store, int patience_ms);
 void __wrap_tasklog_store_interrupt(struct tasklog_store *store);
 const char *__wrap_tasklog_store_message(const struct tasklog_store *store);
 const char *__wrap_tasklog_store_name(const struct tasklog_store *store);
@@ -161,6 +180,15 @@ void __wrap_tasklog_store_free(struct tasklog_store *store)
     fake.calls.stores--;
     pthread_mutex_unlock(&fake.lock);
     free(store);
+}
+
+void __wrap_tasklog_store_set_patience(struct tasklog_store *store, int patience_ms)
+{
+    insist(!store->is_used, "told while it is used");
+    insist(patience_ms > 0 && patience_ms <= 15000, "a strange patience");
+    pthread_mutex_lock(&fake.lock);
+    fake.calls.patience_ms = patience_ms;
+    pthread_mutex_unlock(&fake.lock);
 }
 
 void __wrap_tasklog_store_interrupt(struct tasklog_store *store)
@@ -282,10 +310,13 @@ static void decide(const struct tasklog_store *store, const struct tasklog_row *
     const char *status = value_of(store, &rows[i], "status")->text;
 
     outcomes[i] = (struct tasklog_outcome){.verdict = TASKLOG_KEPT};
-    if (fake.judge)
-        outcomes[i].verdict = same_key_waits(rows, i, outcomes)
-                                  ? TASKLOG_LATER
-                                  : fake.judge(id, status, next_attempt(id, status));
+    if (fake.judge && same_key_waits(rows, i, outcomes)) {
+        outcomes[i].verdict = TASKLOG_LATER;
+        outcomes[i].cause = TASKLOG_UNTRIED;
+    } else if (fake.judge) {
+        outcomes[i].verdict = fake.judge(id, status, next_attempt(id, status));
+        outcomes[i].cause = fake.is_slow ? TASKLOG_SLOW : TASKLOG_BUSY;
+    }
     if (outcomes[i].verdict == TASKLOG_KEPT)
         keep(store, &rows[i]);
     else
@@ -309,6 +340,12 @@ int __wrap_tasklog_store_write(struct tasklog_store *store, const struct tasklog
     if (bytes > fake.calls.most_bytes)
         fake.calls.most_bytes = bytes;
     int r = begin(store, timeout_ms);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        if (strcmp(rows[i].keys[0].text, fake.poison) == 0) {
+            snprintf(store->message, sizeof(store->message), "the session ended");
+            r = -EAGAIN;
+        }
+    }
     for (size_t i = 0; r == 0 && i < count; i++)
         decide(store, rows, i, ret_outcomes);
     end(store);

@@ -5,7 +5,7 @@
  *
  *     -Wl,--wrap=tasklog_store_new,--wrap=tasklog_store_free,--wrap=tasklog_store_open,
  *     --wrap=tasklog_store_write,--wrap=tasklog_store_interrupt,--wrap=tasklog_store_message,
- *     --wrap=tasklog_store_name
+ *     --wrap=tasklog_store_name,--wrap=tasklog_store_set_patience
  *
  * It is one database for all stores that a test makes. It remembers what it has kept, and ends the
  * program when it is used in a way that the store's contract does not allow. Any thread may ask.
@@ -44,6 +44,12 @@ void fake_store_block(bool blocked);
 /* Who judges the rows; NULL = all are kept. What is put off or refused is so for "reason <id>". */
 void fake_store_judge(fake_judge *judge);
 
+/* Are rows that are put off so because they are too slow? */
+void fake_store_slow(bool slow);
+
+/* A batch with this row fails as a whole; "" = none does. */
+void fake_store_poison(const char *id);
+
 /* ---- what it has seen ---- */
 
 size_t fake_store_kept_count(void);
@@ -60,6 +66,7 @@ struct fake_calls {
     size_t most_rows;
     size_t most_bytes;     /* of texts, in one call */
     int timeout_ms;        /* of the last call */
+    int patience_ms;       /* of the last write */
     size_t stores;         /* that are not freed */
     int64_t called_ms[64]; /* when the first calls came, by the store's clock */
     size_t call_count;     /* of these */

@@ -2,12 +2,14 @@
 """What the system tests share: a rsyslogd with the module, and a table in each database."""
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
 from database import Database, Postgresql, Sqlite
+from journald import Journald, Reader
 from tasklog import MODULE, Tasklog
 
 
@@ -56,3 +58,19 @@ def postgresql() -> Iterator[Postgresql]:
     database.create()
     yield database
     database.close()
+
+
+@pytest.fixture
+def journald() -> Iterator[Journald]:
+    """A journald of the test's own."""
+    if os.geteuid() != 0:
+        pytest.skip("a journald of one's own needs root")
+    with Journald(f"tasklog{os.getpid()}") as journald:
+        yield journald
+
+
+@pytest.fixture
+def reader(tmp_path: Path, journald: Journald) -> Iterator[Reader]:
+    """A tasklog-journald that is neither configured nor started."""
+    with Reader(tmp_path / "reader", journald) as reader:
+        yield reader

@@ -2,17 +2,16 @@
 """A real systemd-journald for a namespace of the test's own, and a tasklog-journald that reads it."""
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-import signal
 import socket
 import struct
 import subprocess
 import threading
-import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 
 from database import Database
 from rsyslogd import SEVERITIES, wait_until
@@ -57,6 +56,11 @@ class Journald:
                                          stderr=subprocess.DEVNULL)
         wait_until(lambda: (self.folder / "io.systemd.journal").exists(), "journald has started")
         self.sync()
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
 
     def stop(self) -> None:
         if self._process:
@@ -126,7 +130,6 @@ def send_native(path: Path, entries: Iterable[bytes]) -> None:
             except OSError:
                 memory = os.memfd_create("entry", os.MFD_ALLOW_SEALING)
                 os.write(memory, entry)
-                import fcntl
                 fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
                             | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL)
                 socket.send_fds(client, [b""], [memory])

@@ -129,6 +129,7 @@ class Rsyslogd:
         else:
             self._write(conf)
         self._pid_file.unlink(missing_ok=True)
+        self._stats_file.unlink(missing_ok=True)  # else the former life's are the newest
         with open(self._stderr_file, "ab") as stderr:
             self.process = subprocess.Popen(
                 [*self._command(), "-n", "-i", str(self._pid_file)], env=self._env,
@@ -183,7 +184,7 @@ class Rsyslogd:
         return "".join(f.read_text(errors="replace") for f in files if f.exists())
 
     def stats(self) -> dict[str, dict[str, object]]:
-        """The newest impstats counters by name, with stats=True; written every second."""
+        """This life's newest impstats counters by name, with stats=True; written every second."""
         found = {}
         if self._stats_file.exists():
             for line in self._stats_file.read_text(errors="replace").splitlines():

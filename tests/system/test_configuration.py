@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
@@ -14,7 +15,7 @@ import pytest
 
 from database import FIELDS, Database, Postgresql, Sqlite
 from rsyslogd import DISTRIBUTION, wait_until
-from tasklog import REPO, Tasklog, action, check_log
+from tasklog import MODULE, REPO, Tasklog, action, check_log
 
 SECONDS = "a whole number of seconds"
 SIZE = "a size"
@@ -92,6 +93,24 @@ def test_several_static_mistakes_are_all_named(daemon: Tasklog, sqlite: Sqlite) 
         assert re.search(f'action "{name}": parameter .*{wrong}', checked.stderr), wrong
 
 
+def test_two_actions_of_one_spool(daemon: Tasklog, sqlite: Sqlite) -> None:
+    checked = daemon.check(daemon.conf(
+        action(sqlite, name="first", spool="/srv/spool"), action(sqlite, name="second", spool="off"),
+        action(sqlite, name="third", spool="/srv/spool"), action(sqlite, name="fourth", spool="off")))
+    assert checked.returncode == 1
+    assert 'action "third": parameter "spool": "/srv/spool" is action "first"\'s, too' in checked.stderr
+    assert checked.stderr.count("each action needs a folder of its own") == 1
+
+
+def test_no_place_for_the_spool(sqlite: Sqlite, tmp_path: Path) -> None:
+    conf = tmp_path / "rsyslog.conf"
+    conf.write_text(f'module(load="{MODULE}")\n{action(sqlite)}\n')
+    checked = subprocess.run(["/usr/sbin/rsyslogd", "-N1", "-f", conf], stderr=subprocess.PIPE,
+                             text=True)
+    assert checked.returncode == 1
+    assert 'parameter "spool" is not set and neither is global(workDirectory' in checked.stderr
+
+
 def test_what_is_right_passes_the_check(daemon: Tasklog, database: Database) -> None:
     checked = daemon.check(daemon.conf(
         action(database, key=["task_id=task_id", "kind=kind"], columns=["log=log"], mode="UPSERT",
@@ -104,7 +123,7 @@ def test_what_is_right_passes_the_check(daemon: Tasklog, database: Database) -> 
 
 # --- What the check must not do -------------------------------------------------------------------
 
-SHIPPED = sorted((REPO / "conf").glob("*.conf"))
+SHIPPED = sorted(path for path in (REPO / "conf").glob("*.conf") if path.name != "journald.conf")
 
 
 def configurations() -> Iterator[tuple[str, Callable[[Tasklog, Database], str]]]:

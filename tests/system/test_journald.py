@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import signal
 import time
@@ -10,31 +11,15 @@ from datetime import datetime, timezone
 from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import Iterator
 
 import pytest
 
 from database import Database, Sqlite
 from journald import Journald, Reader, native_entry, send_native, task_entry
 from rsyslogd import send, send_raw, wait_until
-from tasklog import check_log, counts_summary
+from tasklog import check_log
 from test_main_job import (LINES, TASKS, check_rows, interleaved, log_from_processes, rfc3164,
                            severity_of, task_id, text_of, END)
-
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a journald of one's own needs root")
-
-
-@pytest.fixture
-def journald() -> Iterator[Journald]:
-    with Journald(f"tasklog{os.getpid()}") as journald:
-        yield journald
-
-
-@pytest.fixture
-def reader(tmp_path: Path, journald: Journald) -> Iterator[Reader]:
-    with Reader(tmp_path / "reader", journald) as reader:
-        yield reader
-
 
 def native(task: int, line: int) -> bytes:
     text, severity = (END, "info") if line == LINES else (text_of(task, line),
@@ -182,7 +167,7 @@ def test_lines_of_a_stream_that_were_cut_are_joined(reader: Reader, journald: Jo
         stream.sendall(long[:100_000].encode())
         other.sendall(b"the other's line\n")
         stream.sendall(long[100_000:].encode() + b"\nshort\n")
-        time.sleep(0.2)  # its stream is another socket
+        journald.sync()  # its stream is another socket
         send(journald.syslog, "kind[1]", "@task end")
         send(journald.syslog, "kind[2]", "@task end")
         check_log(sqlite.wait("1"), [long, "short"])
@@ -203,7 +188,7 @@ def test_a_line_in_pieces_outlives_a_kill(reader: Reader, journald: Journald,
         stream.sendall(long[100_000:].encode() + b"\n")
         send(journald.syslog, "kind[2]", "two", "@task end")
         check_log(sqlite.wait("2"), ["one", "two"])
-        time.sleep(0.2)
+        journald.sync()
         send(journald.syslog, "kind[1]", "@task end")
         check_log(sqlite.wait("1"), [long])
 
@@ -228,3 +213,96 @@ def test_where_kind_and_id_come_from(reader: Reader, journald: Journald, sqlite:
         check_log(sqlite.wait(task), ["one\n\ttwo\n"])
     assert set(sqlite.rows()) == set(entries)
     reader.wait_said("is not a task's line: a task id is 1 to 255 bytes")
+
+
+def test_what_was_vacuumed_unread_is_told(reader: Reader, journald: Journald,
+                                          sqlite: Sqlite) -> None:
+    reader.configure(sqlite, mode="upsert", liveInterval=1)
+    reader.start()
+    send(journald.syslog, "kind[1]", "before")
+    sqlite.wait("1", lambda row: row.lines == 1)
+    assert reader.stop() == 0
+    for number in range(500):
+        send(journald.syslog, "kind[1]", f"gone {number}")
+    journald.sync()
+    journald.rotate()
+    send(journald.syslog, "kind[1]", "after", "@task end")
+    journald.sync()
+    journald.control("--vacuum-files=1")
+    reader.start()
+    row = sqlite.wait("1")
+    match = re.search(r"\n\[\d.*\] \[\.\.\. lines may be missing here: (\d+) entries of the journal "
+                      r"were removed before they were read \.\.\.\]\n", row.log or "")
+    assert match and 500 <= int(match[1]) <= 510, row.log
+    assert "gone" not in row.log and "before\n" in row.log and "] after\n" in row.log
+    assert (row.status, row.complete, row.lines) == ("COMPLETED", False, 2)
+    reader.wait_said("entries of the journal were removed before they were read")
+
+
+def test_bad_configurations(reader: Reader, sqlite: Sqlite) -> None:
+    reader.configure(sqlite, colour="red")
+    reader.start(ready=False)
+    reader.wait_said('[task]: unknown parameter "colour"')
+    wait_until(lambda: not reader.running(), "it has ended")
+
+
+def test_watchdog_and_status(reader: Reader, journald: Journald, sqlite: Sqlite) -> None:
+    reader.configure(sqlite, mode="upsert")
+    reader.start()
+    send(journald.syslog, "kind[1]", "one")
+    wait_until(lambda: any(text.startswith("STATUS=1 target: 1 task open, 0 results waiting, 0 "
+                                           "stored, 1 lines") for text in reader.notified),
+               "the status")
+    wait_until(lambda: reader.notified.count("WATCHDOG=1") >= 2, "the watchdog is fed")
+    # A reader that does not move is not a process that is dead; one that is stopped does not feed it.
+    os.kill(reader.pid, signal.SIGSTOP)
+    time.sleep(0.2)
+    fed = reader.notified.count("WATCHDOG=1")
+    time.sleep(2.2)
+    assert reader.notified.count("WATCHDOG=1") == fed
+    os.kill(reader.pid, signal.SIGCONT)
+    assert reader.stop() == 0
+    assert "STOPPING=1" in reader.notified
+
+
+def test_a_reader_on_the_same_spool_is_refused(reader: Reader, journald: Journald, sqlite: Sqlite,
+                                               tmp_path: Path) -> None:
+    reader.configure(sqlite, mode="upsert")
+    reader.start()
+    with Reader(tmp_path / "second", journald) as second:
+        second.state = reader.state
+        second.configure(sqlite, mode="upsert")
+        second.start(ready=False)
+        second.wait_said("is in use by another process")
+        wait_until(lambda: not second.running(), "it has ended")
+
+
+def test_two_targets(reader: Reader, journald: Journald, sqlite: Sqlite, tmp_path: Path) -> None:
+    """Each has its kinds, its table and its reader; a kind that nobody takes goes nowhere."""
+    sqlite.create(table="others")
+    reader.configure(sqlite, ["kind"], mode="upsert")
+    text = reader.conf.read_text()
+    target = text[text.index("[task]"):]
+    reader.conf.write_text(text + target.replace("[task]", "[others]")
+                           .replace("  kind\n", "  other\n  third\n")
+                           .replace(f"table = {sqlite.table}", "table = others"))
+    reader.start()
+    for kind in ("kind", "other", "third", "nobodys"):
+        send(journald.syslog, f"{kind}[{kind}-1]", "one", "@task end")
+    check_log(sqlite.wait("kind-1"), ["one"])
+    wait_until(lambda: len(sqlite.rows("others")) == 2, "the other table's rows")
+    assert set(sqlite.rows()) == {"kind-1"}
+    assert set(sqlite.rows("others")) == {"other-1", "third-1"}
+    assert len(reader.children()) == 2
+
+
+def test_a_message_beyond_all_measure(reader: Reader, journald: Journald, sqlite: Sqlite) -> None:
+    reader.configure(sqlite, mode="upsert", liveInterval=0, taskMaxBytes="200m")
+    reader.start()
+    size = (64 << 20) + 1000
+    send_native(journald.native, [task_entry("kind", "1", b"x" * size)])
+    journald.sync()
+    send_native(journald.native, [task_entry("kind", "1", "@task end")])
+    log = sqlite.wait("1", seconds=60).log
+    assert log and "\n[... 1000 bytes of this message are missing here ...]\n" in log[-300:]
+    assert len(log) > 64 << 20

@@ -7,11 +7,12 @@ import socket
 import sqlite3
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 from typing import Iterator
 
+import psycopg2
 import pytest
 
 from database import Database, Postgresql, Sqlite
@@ -53,6 +54,73 @@ def test_logging_goes_on_while_the_table_is_locked(daemon: Tasklog, database: Da
         if row.status != "IDLE":
             check_log(row, [f"text of {task_id}"])
     daemon.wait_counters(2 * count, rows_stored=count, rows_refused=0, rows_waiting=0)
+
+
+def add_tasks(database: Database, count_: int) -> None:
+    database.add(*map(str, range(count_)))
+
+
+def log_tasks(daemon: Tasklog, numbers: range) -> None:
+    for number in numbers:
+        daemon.log(f"kind[{number}]", f"text of {number}", "@task end")
+
+
+def test_locked_rows_hold_up_no_others(daemon: Tasklog, postgresql: Postgresql) -> None:
+    add_tasks(postgresql, 400)
+    daemon.run(action(postgresql))
+    log_tasks(daemon, range(399, 400))
+    postgresql.wait("399")
+    with closing(psycopg2.connect("")) as other:
+        other.cursor().execute(f"SELECT 1 FROM {postgresql.sql_table}"
+                               " WHERE task_id::int < 300 FOR UPDATE")
+        log_tasks(daemon, range(300))
+        log_tasks(daemon, range(300, 399))
+        postgresql.wait_ended(100, seconds=3)
+        counters = daemon.wait(lambda: (c := daemon.counters()).get("rows.oldest_ms", 0) > 2000
+                               and c, "an old result")
+        assert counters["rows.waiting"] == 300
+        assert counters["rows.oldest_ms"] < 20000
+        assert counters["database.retries"] > 0
+        assert 0 < counters["database.write_ms"] <= counters["database.write_ms_max"] < 5000
+        daemon.log("kind[0]", "late")
+        other.rollback()
+    postgresql.wait_ended(400)
+    daemon.wait_counters(801, rows_stored=401, rows_refused=0, rows_waiting=0, rows_oldest_ms=0)
+    assert postgresql.row("0").log.endswith("late")
+
+
+def test_a_trigger_that_is_slow_for_one_row_holds_up_no_others(
+        daemon: Tasklog, postgresql: Postgresql) -> None:
+    add_tasks(postgresql, 100)
+    postgresql.execute(
+        f'CREATE FUNCTION "{postgresql.schema}".dawdle() RETURNS trigger LANGUAGE plpgsql AS $$'
+        " BEGIN IF NEW.task_id = '1' THEN PERFORM pg_sleep(60); END IF; RETURN NEW; END $$")
+    postgresql.execute(f"CREATE TRIGGER dawdle BEFORE UPDATE ON {postgresql.sql_table}"
+                       f' FOR EACH ROW EXECUTE FUNCTION "{postgresql.schema}".dawdle()')
+    daemon.run(action(postgresql))
+    log_tasks(daemon, range(100))
+    postgresql.wait_ended(99, seconds=5)
+    assert postgresql.row("1").status == "IDLE"
+    daemon.wait_said("puts some results off")
+    postgresql.execute(f"DROP TRIGGER dawdle ON {postgresql.sql_table}")
+    postgresql.wait_ended(100, seconds=60)
+    check_log(postgresql.row("1"), ["text of 1"])
+
+
+def test_a_trigger_that_is_slow_in_sqlite_holds_up_no_others(daemon: Tasklog, sqlite: Sqlite) -> None:
+    add_tasks(sqlite, 100)
+    sqlite.execute("CREATE TABLE sink (i integer)")
+    sqlite.execute(
+        "CREATE TRIGGER dawdle BEFORE UPDATE ON app_task WHEN NEW.task_id = '1' BEGIN"
+        " INSERT INTO sink SELECT count(*) FROM (WITH RECURSIVE n (i) AS"
+        " (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) SELECT i FROM n); END")
+    daemon.run(action(sqlite))
+    log_tasks(daemon, range(100))
+    sqlite.wait_ended(99, seconds=5)
+    assert sqlite.row("1").status == "IDLE"
+    daemon.wait_said("takes too long")
+    sqlite.execute("DROP TRIGGER dawdle")
+    sqlite.wait_ended(100, seconds=60)
 
 
 def test_a_connection_that_is_cut_is_made_again(daemon: Tasklog, postgresql: Postgresql) -> None:

@@ -127,7 +127,7 @@ static void an_open_quote_would_swallow_what_follows(void **state)
 static char *line_of(enum fields_verb verb, const char *const *arguments, size_t count, char *error,
                      size_t error_bytes)
 {
-    char *copies[8];
+    char *copies[8] = {0};
 
     for (size_t i = 0; i < count; i++)
         assert_non_null(copies[i] = strdup(arguments[i]));

@@ -330,6 +330,95 @@ static void text_beyond_the_budget_survives_too(void **state)
     assert_true(strlen(only_row_of("big")->log) > 100 * 20000);
 }
 
+/* They take no memory while they wait, but all of it when they are written. */
+static void logs_that_lie_in_the_spool_are_written_few_at_a_time(void **state)
+{
+    enum { TASKS = 10, LINES = 100 };
+    char tag[32];
+
+    (void)state;
+    memset(big_text, 'x', sizeof(big_text) - 1);
+    fake_store_answer(-EAGAIN, "away");
+    begin("memoryBudget=200k", NULL, NULL);
+    for (int task = 0; task < TASKS; task++) {
+        snprintf(tag, sizeof(tag), "job[%d]", task);
+        for (int i = 0; i < LINES; i++)
+            GIVE(tag, big_text);
+        GIVE(tag, "@task end");
+    }
+    fake_store_answer(0, NULL);
+    WAIT(fake_store_kept_count() == TASKS);
+    assert_in_range(fake_store_calls().most_bytes, LINES * 20000,
+                    (8 << 20) + LINES * (sizeof(big_text) + 100));
+}
+
+static enum tasklog_verdict all_are_locked(const char *id, const char *status, unsigned attempt)
+{
+    (void)id, (void)status, (void)attempt;
+    return TASKLOG_LATER;
+}
+
+static void what_is_put_off_waits_in_the_spool_too(void **state)
+{
+    enum { TASKS = 30 };
+    char tag[32];
+
+    (void)state;
+    memset(big_text, 'x', sizeof(big_text) - 1);
+    fake_store_judge(all_are_locked);
+    begin("memoryBudget=200k", NULL, NULL);
+    for (int i = 0; i < TASKS; i++) {
+        size_t writes = fake_store_calls().writes;
+        snprintf(tag, sizeof(tag), "job[%d]", i);
+        GIVE(tag, big_text);
+        GIVE(tag, "@task end");
+        WAIT(fake_store_calls().writes > writes + 1); /* it has left the queue */
+    }
+    GIVE("job[0]", "late");
+    WAIT(collecting_counters(collecting).memory_bytes < 250 * 1024);
+    fake_store_judge(NULL);
+    WAIT(fake_store_kept_count() == TASKS + 1);
+    for (int i = 0; i < TASKS; i++) {
+        assert_true(strlen(fake_store_kept((size_t)i)->log) > 20000 ||
+                    fake_store_kept((size_t)i)->append_at > 0);
+        assert_null(strchr(fake_store_kept((size_t)i)->log, '?'));
+    }
+    WAIT(collecting_counters(collecting).memory_bytes == 0);
+}
+
+static void life_of_a_locked_row(void)
+{
+    fake_store_judge(all_are_locked);
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", "one");
+    GIVE("job[1]", "@task end");
+    WAIT(collecting_counters(collecting).retries > 2);
+}
+
+static void what_is_put_off_survives_a_kill(void **state)
+{
+    (void)state;
+    live_and_die(life_of_a_locked_row);
+    begin(NULL, NULL, NULL);
+    WAIT(fake_store_kept_count() == 1);
+    assert_string_equal(only_row_of("1")->status, "COMPLETED");
+}
+
+static void what_is_put_off_waits_in_the_spool_after_a_stop(void **state)
+{
+    (void)state;
+    life_of_a_locked_row();
+    end();
+    begin(NULL, NULL, NULL);
+    WAIT(collecting_counters(collecting).retries > 2);
+    tasklog_collector_stop(collecting_collector(collecting), 5000);
+    assert_int_equal(collecting_said(collecting, "stopped with 1 result waiting in the spool"), 1);
+    end();
+    fake_store_judge(NULL);
+    begin(NULL, NULL, NULL);
+    WAIT(fake_store_kept_count() == 1);
+}
+
 static void a_full_disk_is_told_and_lines_are_kept_in_memory(void **state)
 {
     (void)state;
@@ -392,6 +481,41 @@ static void lines_that_come_again_after_a_crash_are_dropped(void **state)
                         "[2026-11-24 10:00:00] Completed: 1 successful, 0 failed, tables: 2, "
                         "Total time: 0s");
     assert_int_equal(collecting_counters(collecting).redelivered, 1);
+}
+
+/* Received so long after now, at a time of its own. */
+static void give_received(int second, const char *text)
+{
+    struct tasklog_line line = collecting_line("job[1]", text);
+
+    line.time_us += 7;
+    line.received_us = steady_clock.now(NULL).wall_us + second * INT64_C(1000000);
+    assert_int_equal(tasklog_collector_accept(collecting_collector(collecting), &line, 1), 1);
+}
+
+static void life_without_lines(void)
+{
+    begin(NULL, NULL, NULL);
+}
+
+static void lines_that_lay_in_a_queue_and_are_sent_again_are_dropped(void **state)
+{
+    (void)state;
+    live_and_die(life_without_lines);
+    begin(NULL, NULL, NULL);
+    give_received(-1, "one");
+    give_received(-1, "two");
+    give_received(1, "one");
+    give_received(1, "two");
+    give_received(1, "three");
+    give_received(1, "three");
+    GIVE("job[1]", "@task end processed=1");
+    WAIT(fake_store_kept_count() == 1);
+    assert_string_equal(only_row_of("1")->log,
+                        "[2026-11-24 10:00:00] one\n[2026-11-24 10:00:00] two\n"
+                        "[2026-11-24 10:00:00] three\n[2026-11-24 10:00:00] three\n"
+                        "[2026-11-24 10:00:00] Completed: 1 successful, 0 failed, Total time: 0s");
+    assert_int_equal(collecting_counters(collecting).redelivered, 2);
 }
 
 static void segments_go_when_nobody_needs_them(void **state)
@@ -622,9 +746,14 @@ int main(void)
         TEST(a_second_collector_on_the_same_spool_is_refused),
         TEST(text_beyond_the_budget_waits_in_the_spool),
         TEST(text_beyond_the_budget_survives_too),
+        TEST(logs_that_lie_in_the_spool_are_written_few_at_a_time),
+        TEST(what_is_put_off_waits_in_the_spool_too),
+        TEST(what_is_put_off_survives_a_kill),
+        TEST(what_is_put_off_waits_in_the_spool_after_a_stop),
         TEST(a_full_disk_is_told_and_lines_are_kept_in_memory),
         TEST(a_refused_result_becomes_a_dead_letter),
         TEST(lines_that_come_again_after_a_crash_are_dropped),
+        TEST(lines_that_lay_in_a_queue_and_are_sent_again_are_dropped),
         TEST(segments_go_when_nobody_needs_them),
         TEST(a_task_that_lives_long_does_not_hold_others_lines),
         TEST(other_parameters_change_nothing_that_was_taken),

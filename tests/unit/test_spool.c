@@ -390,39 +390,6 @@ static void a_flipped_bit_costs_only_what_follows_in_its_segment(void **state)
     free(whole);
 }
 
-/* Random damage of every kind: the start never fails, and what stands before it comes back. */
-static void no_damage_stops_a_start(void **state)
-{
-    struct folder *folder = *state;
-    struct seen *seen = calloc(1, sizeof(*seen));
-    char path[128], *data = malloc(SEGMENT), *hurt = malloc(SEGMENT);
-
-    fill(folder, 0, 12);
-    close_spool(folder);
-    first_file(folder, path);
-    int fd = open(path, O_RDONLY);
-    ssize_t bytes = read(fd, data, SEGMENT);
-    close(fd);
-    srandom(7);
-    for (int round = 0; round < 500; round++) {
-        memcpy(hurt, data, (size_t)bytes);
-        size_t at = (size_t)random() % (size_t)bytes;
-        size_t length = 1 + (size_t)random() % 64;
-        for (size_t i = at; i < at + length && i < (size_t)bytes; i++)
-            hurt[i] = (char)random();
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        assert_int_equal(write(fd, hurt, (size_t)bytes), bytes);
-        close(fd);
-        (void)replay(folder, seen);
-        for (size_t i = 0; i < seen->count; i++)
-            assert_int_equal(seen->numbers[i], i);
-        close_spool(folder);
-    }
-    free(seen);
-    free(data);
-    free(hurt);
-}
-
 static void a_visitor_can_end_the_replay(void **state)
 {
     struct folder *folder = *state;
@@ -454,7 +421,6 @@ int main(void)
         TEST(a_record_longer_than_a_segment_gets_a_longer_one),
         TEST(a_segment_cut_anywhere_gives_all_before_the_cut),
         TEST(a_flipped_bit_costs_only_what_follows_in_its_segment),
-        TEST(no_damage_stops_a_start),
         TEST(a_visitor_can_end_the_replay),
     };
 

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -200,16 +201,14 @@ static int next_here(struct tasklog_follow *follow, struct tasklog_follow_record
     return 1;
 }
 
-/* Is there more in the segment than what was reserved? Then it is damaged, for its writer has left it. (A
- * record that was never finished has no length, and nothing behind it.) */
-static bool has_rest(struct tasklog_follow *follow)
+/* Did the writer find what is behind our last record damaged? It has cut it off then, and put a copy aside. */
+static bool was_damaged(const struct tasklog_follow *follow)
 {
-    uint32_t length = 0;
+    char name[64];
 
-    if (fill(follow, sizeof(length)) < 0 || follow->block_bytes < sizeof(length))
-        return false;
-    memcpy(&length, follow->block, sizeof(length));
-    return length != 0;
+    snprintf(name, sizeof(name), "damaged/%012llu-%zu", (unsigned long long)follow->number,
+             follow->offset);
+    return faccessat(follow->folder_fd, name, F_OK, 0) == 0;
 }
 
 int tasklog_follow_next(struct tasklog_follow *follow, struct tasklog_follow_record *ret_record)
@@ -228,7 +227,7 @@ int tasklog_follow_next(struct tasklog_follow *follow, struct tasklog_follow_rec
             r = next_here(follow, ret_record);
             if (r != 0)
                 return r;
-            if (has_rest(follow))
+            if (was_damaged(follow))
                 follow->missed = true;
         }
         r = next_segment(follow);

@@ -44,7 +44,9 @@ TEXT_CHARACTERS = 1000  # of an end's closing line
 INFO = severity(logging.INFO)
 
 _current: ContextVar[TaskLogger | None] = ContextVar("tasklog", default=None)
-_lock = threading.Lock()  # of what is rare: a start that is late, a line that is dropped
+# Of what is rare: a start that is late, a line that is dropped. Reentrant, for the garbage collector may
+# end a task at any moment (compat.py).
+_lock = threading.RLock()
 _open_runs: dict[int, Run] = {}
 _plain = logging.Formatter()
 
@@ -131,11 +133,11 @@ class Run:
         _open_runs[id(self)] = self
         self._open()
 
-    def log(self, level: int, text: str) -> None:
-        """One message, with its newlines. `level` is of Python's logging."""
+    def log(self, level: int, text: str) -> bool:
+        """One message, with its newlines. `level` is of Python's logging. Is it on its way?"""
         if text.startswith(MARKER):
             text = " " + text  # a line is data, whoever has written it
-        self.send(severity(level), _encoded(text))
+        return self.send(severity(level), _encoded(text))
 
     def send(self, level: int, text: bytes) -> bool:
         if (self._opening is None or self._open()) \
@@ -403,7 +405,7 @@ def _before_fork() -> None:
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

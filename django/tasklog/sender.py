@@ -104,7 +104,7 @@ class Sender:
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant, for the garbage collector may log, too
         self._connect_at = 0.0
         self._stalled = False
         self._waited = 0.0  # what of WAIT_SAVED has been used

@@ -181,6 +181,11 @@ class Run:
                 "The end of task %s[%s] could not be sent to %s", self.kind, self.task_id,
                 self.address)
 
+    def leave(self) -> None:
+        """Without an end: another process goes on with the task, and ends it."""
+        self.ended = True
+        self._forget()
+
     def _ending(self, status: str | None, text: str | None) -> bytes:
         words = [MARKER, "end"]
         if status is not None:

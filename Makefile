@@ -91,12 +91,12 @@ FUZZING  = B=build/fuzz CC=clang SAN="-fsanitize=fuzzer-no-link,address,undefine
 PARALLEL = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 # Older thread sanitizers do not start where the kernel spreads addresses widely.
 NO_ASLR  = $(shell setarch -R true 2>/dev/null && echo setarch -R)
-STEPS    = deps build check-format check-headers check-layers check-options check-man unit sanitize store-test system short-faults
+STEPS    = deps build check-format check-headers check-layers check-options check-man unit sanitize store-test django-test system short-faults
 CI_STEPS = $(if $(filter true,$(CI)),clang)
 
 # --- Targets for people ------------------------------------------------------------------------------------------
 
-.PHONY: all help build deps check demo unit store-test system faults short-faults sanitize fuzz valgrind clang
+.PHONY: all help build deps check demo unit store-test django-test system faults short-faults sanitize fuzz valgrind clang
 .PHONY: lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -128,6 +128,10 @@ unit: $(UNIT:=.run) ## unit tests
 
 store-test: $(STORE) ## tests of the stores, against a throw-away PostgreSQL
 	@$(if $(STORE),$(PG) tools/run-tests $(STORE))
+
+# Python warns of a module that Django 3.2 imports; every other warning is an error.
+django-test: ## tests of the Django app
+	@cd django && $(PYTHON) -W error -W "ignore:'cgi' is deprecated" -m django test --settings=tests.settings tests
 
 system: all ## tests with the packaged rsyslogd and PostgreSQL
 	@$(if $(wildcard tests/system/test_*.py),$(PG) $(PYTHON) -m pytest -q -p no:cacheprovider tests/system)

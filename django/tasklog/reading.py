@@ -16,16 +16,17 @@ from django.db.models.functions import Cast, Coalesce, Length, Replace, StrIndex
 
 PART = 256 * 1024
 PIECE = 4 * 1024 * 1024   # what is held at a time of a log that is read from end to end
-MARK = 200
+MARK = 120
 ABOVE = 8 * 1024          # what is shown above a line that was asked for
 
 
 @dataclass
 class Part:
-    """The characters of a log from `start` up to `end`, without the newline that follows, if one does."""
+    """The characters of a log from `start` on, without the newline that follows, if one does."""
 
     text: str
     start: int
+    next: int              # where what follows begins, now or later
     number: int | None     # of its first line; None where nobody can know
     is_last: bool          # nothing followed when it was read
     is_cut: bool = False   # its first line began before it
@@ -35,17 +36,15 @@ class Part:
         return self.start + len(self.text)
 
     @property
-    def next(self) -> int:
-        """Where what follows begins, now or later: behind a newline, unless a line was cut."""
-        return self.end + 1 if self.end else 0
-
-    @property
     def lines(self) -> list[str]:
-        return self.text.split("\n") if self.end or not self.is_last else []
+        return self.text.split("\n") if self.next else []
 
     @property
     def next_number(self) -> int | None:
-        return None if self.number is None else self.number + len(self.lines)
+        if self.number is None:
+            return None
+        goes_on = 0 < self.next == self.end  # in the middle of its last line
+        return self.number + len(self.lines) - goes_on
 
     @property
     def mark(self) -> str:
@@ -76,13 +75,18 @@ class Log:
         """The position of its first occurrence, or -1."""
         return self._ask(StrIndex(self._text, _value(text))) - 1
 
-    def last(self, count: int = PART) -> Part:
+    def last(self, count: int | None = None) -> Part:
         length = self.length()
-        return self._part(max(0, length - count), length, length)
+        return self._part(max(0, length - (count or PART)), length, length)
 
     def before(self, position: int) -> Part:
         """The part that ends where another one starts."""
-        return self._part(max(0, position - PART), position, self.length())
+        length = self.length()
+        if position > length:
+            return self.last()
+        start = max(0, position - PART)
+        text = self._get(start, position - start)
+        return self._begun(text[:-1] if text.endswith("\n") else text, start, position, False)
 
     def after(self, position: int) -> Part:
         """The part that begins at the `next` of another one."""
@@ -104,17 +108,17 @@ class Log:
         A running task's row may hold only the end of its log, and then its text moves.
         """
         length, end = self.length(), max(0, next - 1)
-        if end <= length <= next + PART:
+        if len(mark) <= end <= length <= next + PART:
             text = self._get(end - len(mark), len(mark) + 1 + PART)
             text, known = text[len(mark):], text[:len(mark)]
             if known == mark and (not text or end == 0 or text[0] == "\n"):
-                return Part(text[1:] if end else text, next, number, True), False
+                return Part(text[1:] if end else text, next, length and length + 1, number, True), False
         part = self.last()
         found = part.text.rfind(mark) if mark and number is None else -1
         if found < 0:
             return part, True
         skip = found + len(mark) + 1
-        return Part(part.text[skip:], part.start + skip, None, True), False
+        return Part(part.text[skip:], part.start + skip, part.next, None, True), False
 
     def pieces(self) -> Iterator[str]:
         start, piece = 0, ""
@@ -148,16 +152,21 @@ class Log:
         return Func(text, function="OCTET_LENGTH", output_field=models.IntegerField())
 
     def _part(self, start: int, end: int, length: int, aligned: bool = False) -> Part:
-        text, is_last, is_cut = self._get(start, end - start), end >= length, False
-        if start > 0 and not aligned:
-            newline = text.find("\n", 0, len(text) - 1)
-            is_cut = newline < 0
-            start += newline + 1
-            text = text[newline + 1:]
-        if not is_last:
-            newline = text.rfind("\n")
-            text = text[:newline] if newline > 0 else text
-        return Part(text, start, self.newlines(start) + 1, is_last, is_cut)
+        text, next = self._get(start, end - start), end
+        if end >= length:
+            next = length and length + 1
+        elif "\n" in text:
+            text = text[:text.rindex("\n")]
+            next = start + len(text) + 1
+        return self._begun(text, start, next, end >= length, aligned)
+
+    def _begun(self, text: str, start: int, next: int, is_last: bool, aligned: bool = False) -> Part:
+        """Begins with a whole line, if the part has one."""
+        is_cut = start > 0 and not aligned and "\n" not in text
+        if start > 0 and not aligned and not is_cut:
+            skip = text.index("\n") + 1
+            text, start = text[skip:], start + skip
+        return Part(text, start, next, self.newlines(start) + 1, is_last, is_cut)
 
     def _position(self, line: int) -> int | None:
         """Where a line begins. Halves the log until it is small enough to be looked through."""

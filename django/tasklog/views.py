@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 from typing import Any, Iterator
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from django.core.exceptions import PermissionDenied
 from django.http import (Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse,
@@ -19,7 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from .models import TaskRun
-from .reading import Log, Part
+from .reading import MARK, Log, Part
 from .text import LEVELS, Levels, visible_html
 
 HITS = 1000
@@ -42,8 +42,8 @@ def part_html(part: Part, with_ids: bool = True) -> SafeString:
     number = "" if part.next_number is None else part.next_number
     return format_html(
         '<div class="tl-part" data-start="{}" data-next="{}" data-number="{}" data-mark="{}"'
-        ' data-last="{}">{}</div>', part.start, part.next, number, part.mark,
-        "1" if part.is_last else "", mark_safe("".join(html)))
+        ' data-last="{}">{}</div>', part.start, part.next, number,
+        quote(part.mark), "1" if part.is_last else "", mark_safe("".join(html)))
 
 
 def log_of(run: TaskRun) -> Log:
@@ -155,7 +155,7 @@ def head_html(request: HttpRequest, run: TaskRun) -> SafeString:
 def new_lines(request: HttpRequest, run: TaskRun) -> dict[str, Any]:
     log, number = log_of(run), number_in(request, "number")
     was_numbered, only_end = number is not None, holds_only_the_end(run, log)
-    mark = request.GET.get("mark", "").replace("\r\n", "\n")
+    mark = unquote(request.GET.get("mark", ""))[:MARK]
     part, starts_anew = log.grown(number_in(request, "next") or 0, number, mark)
     if was_numbered == only_end:
         part, starts_anew = log.last(), True

@@ -1,5 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""The demo's project, for the tests that need ThothAI's tables."""
-from demo.settings import *  # noqa: F401,F403
-
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}

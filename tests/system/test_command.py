@@ -550,7 +550,17 @@ def passing(job: list[str], check: bool = False) -> float:
 @pytest.mark.parametrize("reading", [True, False], ids=["rsyslogd", "stopped"])
 def test_1_gb_passes_at_half_the_speed_of_cat_at_least(
         daemon: Tasklog, sqlite: Sqlite, gigabyte: Path, short: Path, reading: bool) -> None:
-    """Beside each other: a job through cat, and the same job through tasklog run."""
+    """From the start of the processes until the last byte was read from their last pipe:
+
+        cat FILE | cat                          "cat's speed"
+        tasklog run ... -- cat FILE             at least half of it
+
+    Both have the same job and one process that passes its output on, from a pipe into a pipe that this
+    test reads; so they differ in what the log costs. The job alone ("cat") is only shown. "stopped": nobody
+    ever reads the log's socket, 64 MiB wait and the lines of the rest are counted. "rsyslogd": it reads
+    meanwhile, on the same processors. What counts is the quickest of seven runs each, by turns: a
+    disturbance only ever makes a run slower.
+    """
     reader = Reader(short)
     daemon.run(action(sqlite, taskMaxBytes="1m"))
     path = daemon.socket if reading else short
@@ -559,14 +569,16 @@ def test_1_gb_passes_at_half_the_speed_of_cat_at_least(
             "--", *job]
     piped = ["sh", "-c", f"cat {gigabyte} | cat"]
     took: dict[str, list[float]] = {"cat": [], "through cat": [], "through tasklog run": []}
-    for _ in range(5):
+    for _ in range(7):
         took["cat"].append(passing(job))
         took["through cat"].append(passing(piped))
         took["through tasklog run"].append(passing(ours))
     reader.socket.close()
+    best = {name: min(times) for name, times in took.items()}
     medians = {name: statistics.median(times) for name, times in took.items()}
-    ratio = medians["through cat"] / medians["through tasklog run"]
-    print("\n" + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in medians.items())
+    ratio = best["through cat"] / best["through tasklog run"]
+    print("\n" + ", ".join(f"{name} {seconds:.2f} s (median {medians[name]:.2f})"
+                           for name, seconds in best.items())
           + f": {ratio:.2f} of cat's speed")
     assert ratio >= 0.5
 

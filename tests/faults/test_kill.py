@@ -316,7 +316,7 @@ def mark_undelivered(load: Load, delivered: Path) -> tuple[int, int, list[Task]]
                 lost += 1
     tasks = {task.task_id: task for task in load.tasks}
     for task_id, text in came:
-        if (task_id, text) not in sent and not text.startswith("@task"):
+        if task_id in tasks and (task_id, text) not in sent and not text.startswith("@task"):
             insert_mixed(tasks[task_id], text)
             mixed += 1
     return lost + len(endless), mixed, endless

@@ -71,8 +71,8 @@ class Command(BaseCommand):
             row.prepare()
             self.say(f"The row is {row}")
             run = self.send(row.kind)
-            self.wait(row, run)
-            self.check(row)
+            self.wait_for_row(row, run)
+            self.check_values(row)
         finally:
             row.restore()
         self.say("All is well; the test has left nothing behind", self.style.SUCCESS)
@@ -103,7 +103,7 @@ class Command(BaseCommand):
         self.say(f"A test task {kind}[{self.task_id}] was sent, and read")
         return run
 
-    def wait(self, row: Row, run: Run) -> None:
+    def wait_for_row(self, row: Row, run: Run) -> None:
         began = time.monotonic()
         while row.status() != "COMPLETED":
             if time.monotonic() > began + self.options["timeout"]:
@@ -115,7 +115,7 @@ class Command(BaseCommand):
             time.sleep(0.05)
         self.say(f"The row was written, {time.monotonic() - began:.1f} s after the end was sent")
 
-    def check(self, row: Row) -> None:
+    def check_values(self, row: Row) -> None:
         log = row.value("log")
         if log is not None and TEXT not in log:
             raise CommandError("Stopped at the log. " + LOST.format(found=log))

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Django's client with rsyslogd: ThothAI's workers by tasklog.compat, task_log, and the doctor, on the
+demo's project in both databases."""
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+from database import Database, Postgresql, Sqlite
+from tasklog import REPO, Tasklog, action, stamps
+from rsyslogd import Timeout, wait_until
+
+PREFIXES = {"table_comments": "table_comment", "column_comments": "column_comment",
+            "db_elements": "db_elements"}
+FIELDS = ("status", "task_id", "log", "start_time", "end_time")
+# "pid" has no meaning for rsyslogd if the tests run in a container of their own; it does here, for
+# both are in it.
+INITIAL_PID_NAMESPACE = f"import os, tasklog.sender as s; s.INITIAL_PID_NAMESPACE = " \
+                        f"os.stat('/proc/self/ns/pid').st_ino\n"
+
+
+class Project:
+    """The demo's project on a database of the tests, and a rsyslogd that writes its tables."""
+
+    def __init__(self, database: Database, daemon: Tasklog) -> None:
+        self.database, self.daemon = database, daemon
+        schema = ""
+        self.env = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.client_settings",
+                    "PYTHONPATH": f"{REPO}/django:{REPO}/django/demo", "DB": database.kind,
+                    "PYTHONDONTWRITEBYTECODE": "1", "TASKLOG_SOCKET": str(daemon.socket)}
+        if isinstance(database, Postgresql):
+            schema = f"{database.schema}."
+            options = '-c search_path="{}"'.format(database.schema.replace(" ", "\\ "))
+            self.env.update(DB_NAME=database.database, DB_HOST=database.host, DB_PORT=database.port,
+                            DB_USER=database.user, DB_PASSWORD=database.password, PGOPTIONS=options)
+        else:
+            assert isinstance(database, Sqlite)
+            self.env["DB_NAME"] = str(database.path)
+        self.table = f"{schema}thoth_core_sqldb"
+        self.manage("migrate", "-v0")
+        self.manage("create_demo")
+        actions = [f'if $programname == "{kind}" then ' + action(
+            name=kind, database=database.url, table=self.table, key=f"task_id={prefix}_task_id",
+            columns=[f"{field}={prefix}_{field}" for field in FIELDS if field != "task_id"],
+            liveInterval=1)
+            for kind, prefix in PREFIXES.items()]
+        daemon.run("\n  else ".join(actions))
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        ran = subprocess.run([sys.executable, str(REPO / "django/demo/manage.py"), *arguments],
+                             env=self.env, text=True, capture_output=True, timeout=120)
+        assert ran.returncode == 0 or arguments[0] == "tasklog_doctor", ran.stderr
+        return ran
+
+    def start(self, worker: str) -> subprocess.Popen[str]:
+        code = INITIAL_PID_NAMESPACE + "import runpy, sys; sys.argv[1:] = [%r]\n" \
+            "runpy.run_path(%r, run_name='__main__')" \
+            % (worker, str(Path(__file__).with_name("thothai_workers.py")))
+        return subprocess.Popen([sys.executable, "-c", code], env=self.env, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def run(self, worker: str) -> tuple[int, str]:
+        process = self.start(worker)
+        _, stderr = process.communicate(timeout=60)
+        return process.returncode, stderr
+
+    def row(self, prefix: str) -> dict[str, Any]:
+        names = [*(f"{prefix}_{field}" for field in FIELDS), "db_host"]
+        values, = self.database.execute(
+            "SELECT {} FROM {} WHERE name = ?".format(", ".join(names),
+                                                      self.database.quoted(self.table)), "shop")
+        return dict(zip((*FIELDS, "db_host"), values))
+
+    def wait(self, prefix: str, last: str, seconds: float = 10.0) -> dict[str, Any]:
+        """The row, once the last line of its log is as told."""
+        def as_told() -> dict[str, Any] | None:
+            row = self.row(prefix)
+            line = (row["log"] or "").rpartition("\n")[2].partition("] ")[2]
+            return row if re.fullmatch(last, line) and row["status"] != "RUNNING" else None
+
+        try:
+            return wait_until(as_told, f"{prefix}_log", seconds)  # type: ignore
+        except Timeout as error:
+            raise Timeout(f"{error}; it is {self.row(prefix)}\n{self.daemon.messages()}") from None
+
+
+@pytest.fixture
+def project(empty_database: Database, daemon: Tasklog) -> Iterator[Project]:
+    project = Project(empty_database, daemon)
+    yield project
+    daemon.stop()
+
+
+def texts(row: dict[str, Any]) -> list[str]:
+    return [re.sub(r"^\[[^]]*\] ", "", line) for line in row["log"].split("\n")]
+
+
+def test_the_workers_of_thothai(project: Project) -> None:
+    assert project.run("all_three") == (0, "")
+    tables = project.wait("table_comment", "Completed: 24 successful, 1 failed, Total time: .*")
+    assert tables["status"] == "FAILED"
+    assert len(stamps(tables["log"], [
+        "Starting async table comment generation for DB 'shop' with 25 table(s)",
+        "Processing chunk 1-10 of 25 tables", "Error in chunk 1-10: table_7:\n  permission denied",
+        "Chunk 1-10 completed: 9 processed, 1 failed",
+        "Processing chunk 11-20 of 25 tables", "Chunk 11-20 completed: 19 processed, 1 failed",
+        "Processing chunk 21-25 of 25 tables", "Chunk 21-25 completed: 24 processed, 1 failed",
+        texts(tables)[-1]])) == 9
+    columns = project.wait("column_comment", "Completed: 3 successful, 0 failed, Total time: .*")
+    assert columns["status"] == "COMPLETED"
+    assert texts(columns)[:-1] == [f"✓ Successfully processed column: {name}"
+                                   for name in ("id", "name", "e-mail")]
+    # The line behind the end, too, is in the log, as ThothAI's plan had it.
+    elements = project.wait("db_elements", "Successfully processed database 'shop'")
+    assert elements["status"] == "COMPLETED"
+    assert texts(elements)[:2] == ["Starting async database elements creation for DB 'shop'",
+                                   "Step 1: Creating tables"]
+    assert texts(elements)[-2] == "Completed: 33 lines, 1 warning, 1 error, Total time: 0s"
+    for row in (tables, columns, elements):
+        assert row["task_id"] and row["start_time"] and row["end_time"]
+        assert row["start_time"] <= row["end_time"]
+    assert not project.daemon.said("refused for good")
+
+
+def test_a_form_of_the_admin_that_is_saved_meanwhile(project: Project) -> None:
+    assert project.run("admin_saves") == (0, "")
+    row = project.wait("table_comment", "Completed: 24 successful, 1 failed, Total time: .*")
+    assert row["status"] == "FAILED" and row["db_host"] == "saved by the admin"
+    assert len(texts(row)) == 10
+    assert str(row["task_id"]).startswith("table_comments_db_")
+
+
+def test_a_kill_of_the_process(project: Project) -> None:
+    process = project.start("wait_for_kill")
+    assert process.stdout and process.stdout.readline() == "ready\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    row = project.wait("table_comment", "Failed: 501 lines.*|Failed: 500 lines.*")
+    assert row["status"] == "FAILED" and row["end_time"]
+    assert texts(row)[:500] == [f"line {number}" for number in range(1, 501)]
+    assert re.search("died|has ended|gone", texts(row)[500])
+
+
+def test_task_log(project: Project) -> None:
+    assert project.run("with_task_log") == (0, "")
+    row = project.wait("db_elements", "Completed: 2 successful, 0 failed, tables: 12, Total time: 0s")
+    assert row["status"] == "COMPLETED" and texts(row)[0] == "Step 1"
+    assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{8}", row["task_id"])
+
+    status, stderr = project.run("with_task_log_failing")
+    assert status == 1 and "PermissionError: permission denied" in stderr
+    row = project.wait("db_elements", "Failed: 2 lines, 0 warnings, 1 error, Total time: 0s")
+    assert row["status"] == "FAILED"
+    assert texts(row)[:3] == ["Step 1", "PermissionError: permission denied",
+                              "Traceback (most recent call last):"]
+
+
+ROW = ("--row", "thoth_core.SqlDb:1")
+
+
+def test_the_doctor_says_that_all_is_well_and_leaves_the_row_as_it_was(project: Project) -> None:
+    before = project.row("table_comment")
+    ran = project.manage("tasklog_doctor", *ROW, "--kind", "table_comments")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("ok  ") == 6 and "All is well" in ran.stdout
+    assert project.row("table_comment") == before
+
+
+def test_the_doctor_says_where_it_stopped(project: Project) -> None:
+    def doctor(*arguments: str) -> str:
+        ran = project.manage("tasklog_doctor", "--timeout=2", *ROW, *arguments)
+        assert ran.returncode == 1, ran.stdout
+        return ran.stderr
+
+    before = project.row("table_comment")
+    assert "needs the --kind" in doctor()
+    assert "no field 'task_id'" in doctor("--kind=unknown")
+    said = doctor("--kind=unknown", "--id-field=table_comment_task_id")
+    assert "Stopped before the row (2 s). rsyslogd has read" in said
+    assert 'if $programname == "unknown"' in said and project.table.rpartition(".")[2] in said
+    assert project.row("table_comment") == before
+    os.kill(project.daemon.pid, signal.SIGSTOP)
+    try:
+        # What a stopped reader takes in is read later, and is nobody's then.
+        assert "Stopped at the reader" in doctor("--kind=table_comments")
+    finally:
+        os.kill(project.daemon.pid, signal.SIGCONT)
+    project.daemon.kill9()
+    assert "Stopped at the socket" in doctor("--kind=table_comments")
+    assert project.row("table_comment") == before

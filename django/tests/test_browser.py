@@ -13,6 +13,7 @@ from unittest import skipUnless
 
 from django.contrib.auth.models import User
 from django.contrib.staticfiles.testing import StaticLiveServerTestCase
+from django.test import tag
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -28,6 +29,7 @@ DRIVER = shutil.which("chromedriver")
 HOSTILE = "<script>document.title='owned'</script> \x1b[31mred\x1b[0m \u202egnp.exe"
 
 
+@tag("browser")
 @skipUnless(DRIVER, "chromium-driver is not installed: make deps")
 class Browser(StaticLiveServerTestCase):
     @classmethod

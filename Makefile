@@ -130,8 +130,10 @@ store-test: $(STORE) ## tests of the stores, against a throw-away PostgreSQL
 	@$(if $(STORE),$(PG) tools/run-tests $(STORE))
 
 # Python warns of a module that Django 3.2 imports; every other warning is an error.
+DJANGO_TEST = PYTHONPATH=demo $(PYTHON) -W error -W "ignore:'cgi' is deprecated" -m django test --settings=tests.settings
 django-test: ## tests of the Django app
-	@cd django && PYTHONPATH=demo $(PYTHON) -W error -W "ignore:'cgi' is deprecated" -m django test --settings=tests.settings tests
+	@cd django && $(DJANGO_TEST) tests
+	@cd django && DB=postgresql $(PG) env $(DJANGO_TEST) --exclude-tag=browser tests
 
 system: all ## tests with the packaged rsyslogd and PostgreSQL
 	@$(if $(wildcard tests/system/test_*.py),$(PG) $(PYTHON) -m pytest -q -p no:cacheprovider tests/system)

@@ -24,7 +24,7 @@ from .views import LogViews, part_html
 
 LAST_RUNS = 10
 END_OF_LOG = 16 * 1024
-MEDIA = {"css": {"all": ["tasklog/tasklog.css"]}}
+CSS = {"all": ["tasklog/tasklog.css"]}
 
 
 class VisibleValuesFilter(admin.AllValuesFieldListFilter):
@@ -35,34 +35,46 @@ class VisibleValuesFilter(admin.AllValuesFieldListFilter):
             yield {**choice, "display": visible(str(choice["display"]))}
 
 
-class YesFilter(admin.SimpleListFilter):
+class ChoiceFilter(admin.SimpleListFilter):
+    """Is on or off."""
+
+    all_of_them = "All"
+    chosen = ""
+
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("1", "Yes")]
+        return [("1", self.chosen)]
+
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        first, *others = super().choices(changelist)
+        yield {**first, "display": self.all_of_them}
+        yield from others
 
 
-class HasErrorsFilter(YesFilter):
-    title = "has errors"
+class ErrorsFilter(ChoiceFilter):
+    title = "errors"
     parameter_name = "has_errors"
+    chosen = "Has errors"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return queryset.with_errors() if self.value() == "1" else queryset
 
 
-class IncompleteFilter(YesFilter):
-    """Ended without its end marker, or lines are missing."""
-
-    title = "incomplete"
+class CompletenessFilter(ChoiceFilter):
+    title = "completeness"
     parameter_name = "incomplete"
+    chosen = "Incomplete"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return queryset.incomplete() if self.value() == "1" else queryset
 
 
-class SearchLogsFilter(YesFilter):
+class SearchedTextFilter(ChoiceFilter):
     """Filters nothing: the search looks into the logs, too, which takes its time."""
 
-    title = "search in logs, too"
+    title = "searched text"
     parameter_name = "in_logs"
+    all_of_them = "Ids and summaries"
+    chosen = "Logs, too"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return queryset
@@ -74,7 +86,7 @@ class TaskRunAdmin(LogViews, admin.ModelAdmin):
                     "warnings", "errors"]
     list_display_links = ["shown_task_id"]
     list_filter = [("status", VisibleValuesFilter), ("kind", VisibleValuesFilter), "start_time",
-                   HasErrorsFilter, IncompleteFilter, SearchLogsFilter]
+                   ErrorsFilter, CompletenessFilter, SearchedTextFilter]
     search_fields = ["task_id", "summary"]
     search_help_text = "In task ids and summaries; in the logs, too, if the filter says so."
     list_per_page = 50
@@ -84,8 +96,7 @@ class TaskRunAdmin(LogViews, admin.ModelAdmin):
         "shown_counters", "end_reason", "complete", "updated_at", "linked_object"]})]
 
     class Media:
-        css = MEDIA["css"]
-        js = ["tasklog/tasklog.js"]
+        css = CSS
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -159,7 +170,7 @@ class TaskRunsMixin:
     task_fields: tuple[str, ...] = ()
 
     class Media:
-        css = MEDIA["css"]
+        css = CSS
 
     def get_task_fields(self) -> list[str]:
         own = self.model.task_column_names() if issubclass(self.model, KeepsLog) else []

@@ -14,8 +14,8 @@ from django.db import connections, models
 from django.db.models import F, Func, Value
 from django.db.models.functions import Cast, Coalesce, Length, Replace, StrIndex, Substr
 
-PART = 256 * 1024
-PIECE = 4 * 1024 * 1024   # what is held at a time of a log that is read from end to end
+PART = 128 * 1024
+PIECE = 8 * 1024 * 1024   # what is held at a time of a log that is read from end to end
 MARK = 120
 ABOVE = 8 * 1024          # what is shown above a line that was asked for
 
@@ -77,7 +77,10 @@ class Log:
 
     def last(self, count: int | None = None) -> Part:
         length = self.length()
-        return self._part(max(0, length - (count or PART)), length, length)
+        part = self._part(max(0, length - (count or PART)), length, length, number=1)
+        if part.start:
+            part.number = self.newlines() - part.text.count("\n") + 1
+        return part
 
     def before(self, position: int) -> Part:
         """The part that ends where another one starts."""
@@ -95,11 +98,14 @@ class Log:
 
     def around(self, line: int) -> Part:
         """With the line near its beginning; the last part if there is no such line."""
-        position = self._position(line)
+        length = self.length()
+        position = self._position(line, length)
         if position is None:
             return self.last()
-        length, start = self.length(), max(0, position - ABOVE)
-        return self._part(start, min(start + PART, length), length)
+        start = max(0, position - ABOVE)
+        part = self._part(start, min(start + PART, length), length, number=0)
+        part.number = line - part.text.count("\n", 0, position - part.start)
+        return part
 
     def grown(self, next: int, number: int | None, mark: str) -> tuple[Part, bool]:
         """What was added since a part was read that had this `next`, `next_number` and `mark`; or, if
@@ -151,26 +157,30 @@ class Log:
             return Length(Cast(text, models.BinaryField()), output_field=models.IntegerField())
         return Func(text, function="OCTET_LENGTH", output_field=models.IntegerField())
 
-    def _part(self, start: int, end: int, length: int, aligned: bool = False) -> Part:
+    def _part(self, start: int, end: int, length: int, aligned: bool = False,
+              number: int | None = None) -> Part:
         text, next = self._get(start, end - start), end
         if end >= length:
             next = length and length + 1
         elif "\n" in text:
             text = text[:text.rindex("\n")]
             next = start + len(text) + 1
-        return self._begun(text, start, next, end >= length, aligned)
+        return self._begun(text, start, next, end >= length, aligned, number)
 
-    def _begun(self, text: str, start: int, next: int, is_last: bool, aligned: bool = False) -> Part:
-        """Begins with a whole line, if the part has one."""
+    def _begun(self, text: str, start: int, next: int, is_last: bool, aligned: bool = False,
+               number: int | None = None) -> Part:
+        """Begins with a whole line, if the part has one. To know its number takes a look at all before it."""
         is_cut = start > 0 and not aligned and "\n" not in text
         if start > 0 and not aligned and not is_cut:
             skip = text.index("\n") + 1
             text, start = text[skip:], start + skip
-        return Part(text, start, next, self.newlines(start) + 1, is_last, is_cut)
+        if number is None:
+            number = self.newlines(start) + 1
+        return Part(text, start, next, number, is_last, is_cut)
 
-    def _position(self, line: int) -> int | None:
+    def _position(self, line: int, length: int) -> int | None:
         """Where a line begins. Halves the log until it is small enough to be looked through."""
-        low, high, before = 0, self.length(), 0
+        low, high, before = 0, length, 0
         while high - low > PIECE:
             middle = (low + high) // 2
             count = self.newlines(middle)

@@ -20,9 +20,7 @@ _HEAD = re.compile(r"(\[[^\]]{0,64}\] )?(?:(WARNING|ERROR|CRITICAL|ALERT|EMERGEN
 
 def _sign(match: re.Match[str]) -> str:
     code = ord(match[0])
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "\u2421" if code == 0x7f else f"\u27e8U+{code:04X}\u27e9"
+    return f"\\x{code:02x}" if code < 0xa0 else f"\u27e8U+{code:04X}\u27e9"
 
 
 def visible(text: str | None) -> str:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of the project in which the tests run."""
+"""Of the project in which the tests run: on SQLite in memory, or with DB=postgresql on a server that libpq finds."""
+import os
+
 SECRET_KEY = "tests"
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -33,6 +35,8 @@ TEMPLATES = [{
 ROOT_URLCONF = "tests.urls"
 STATIC_URL = "/static/"
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+if os.environ.get("DB") == "postgresql":
+    DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres"}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
+from unittest import skipUnless
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
@@ -55,9 +56,11 @@ class TheTable(TestCase):
         run = add_run(content_object=row)
         add_run(task_id="another")
         self.assertEqual(list(TaskRun.objects.of(row)), [run])
+        self.addCleanup(ContentType.objects.clear_cache)
         ContentType.objects.get_for_model(SqlDb).delete()
         self.assertEqual(TaskRun.objects.count(), 2)
 
+    @skipUnless(connection.vendor == "sqlite", "another planner looks at how many rows there are")
     def test_uses_an_index_for_the_list_and_its_filters(self) -> None:
         runs = TaskRun.objects.without_log()
         for name, query in (("start", runs), ("status", runs.filter(status="FAILED")),

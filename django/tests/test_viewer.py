@@ -367,7 +367,7 @@ class Download(PageTest):
 
 class Text(SimpleTestCase):
     def test_that_hides_is_made_visible(self) -> None:
-        self.assertEqual(visible("a\0\tb\x9b\x7f\u2066c\n"), "a\u2400\tb\u27e8U+009B\u27e9\u2421\u27e8U+2066\u27e9c\u240a")
+        self.assertEqual(visible("a\0\tb\x9b\x7f\u2066c\n"), "a\\x00\tb\\x9b\\x7f\u27e8U+2066\u27e9c\\x0a")
         self.assertEqual(visible(None), "")
 
     def test_is_marked_where_it_was_found(self) -> None:

@@ -82,26 +82,23 @@
   // --- Where to begin ---------------------------------------------------------------------------
 
   // A link to a line that is not in the part shown: ask for the part that has it.
-  function goToLine() {
+  function findLine() {
     const number = /^#L(\d+)$/.exec(location.hash)?.[1];
-    if (!number) return false;
-    const line = document.getElementById(`L${number}`);
-    if (line) line.scrollIntoView({ block: "center" });
-    else if (new URLSearchParams(location.search).get("line") !== number)
+    if (number && parts().length && !document.getElementById(`L${number}`) && begins.get("line") !== number)
       location.replace(`?line=${number}#L${number}`);
-    return true;
+    return Boolean(number);
   }
 
-  window.addEventListener("hashchange", goToLine);
   const begins = new URLSearchParams(location.search);
-  const linked = goToLine();
-  if (!linked && parts().length && !["line", "before", "after"].some((name) => begins.has(name)))
+  const isLinked = findLine();
+  window.addEventListener("hashchange", findLine);
+  if (!isLinked && parts().length && !["line", "before", "after"].some((name) => begins.has(name)))
     log.scrollTop = log.scrollHeight;
 
   // --- Following --------------------------------------------------------------------------------
 
   if (!log.dataset.follows) return;
-  let following = !linked;
+  let following = !isLinked;
   let timer = 0;
   let seen = log.scrollTop; // the place we scrolled to ourselves
 

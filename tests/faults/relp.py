@@ -96,7 +96,7 @@ class RelpSender(threading.Thread):
             self._first = self._number + 1  # the number of the first that is unanswered
             self._send(peer, [raw for raw, _ in self._unanswered])
             while self._more or self._unanswered:
-                fresh = []
+                fresh: list[bytes] = []
                 while self._more and len(self._unanswered) < WINDOW and len(fresh) < 16 \
                         and self._may_send.is_set():
                     raw = next(self._messages, None)

@@ -39,7 +39,7 @@ import pytest
 from conftest import cycles
 from database import Database, Postgresql
 from gate import Gate, quiet_port
-from load import END, Load, Message, Task
+from load import END, SAME, Load, Message, Task
 from relp import RelpSender
 from rsyslogd import Rsyslogd, frame, wait_until
 from senders import UnixSender, upsert
@@ -50,6 +50,9 @@ DISK = {"queue.type": "Disk", "queue.fileName": "tasks", "queue.checkpointInterv
         "queue.syncQueueFiles": "on", "queue.maxFileSize": "100m", "queue.size": "1000000",
         "queue.timeoutEnqueue": "60000", "queue.dequeueBatchSize": "128",
         "queue.workerThreads": "1"}
+
+
+DISK_MOST = 300  # messages in a life: each of them is synced
 
 
 def relp_input(port: int) -> str:
@@ -75,15 +78,19 @@ class Witness:
         """How often a message came."""
         return Counter(line.split()[0] for line in self.lines())
 
+    def places(self) -> dict[object, int]:
+        """Which of the different messages it is, in the order in which they came first."""
+        return {stamp: number for number, stamp in enumerate(self.stamps())}
+
 
 def kill_and_start(daemon: Tasklog, chance: random.Random, count: int, progress: Callable[[], int],
-                   while_dead: Callable[[], object] = lambda: None) -> None:
+                   while_dead: Callable[[], object] = lambda: None, most: int = 800) -> None:
     """Kills at random instants: while nothing has come yet, or after some messages."""
     for _ in range(count):
         if chance.random() < 0.2:
             time.sleep(chance.random() * 0.02)
         else:
-            goal = progress() + chance.randrange(1, 800)
+            goal = progress() + chance.randrange(1, most)
             wait_until(lambda: progress() >= goal, "messages are taken", 60)
             time.sleep(chance.random() * 0.005)
         daemon.kill9()
@@ -199,21 +206,35 @@ def test_what_was_read_from_a_unix_socket(daemon: Tasklog, database: Database,
     kill_unix_sender(daemon, database, chance, DIRECT)
 
 
-def drop_lost(load: Load, came: Counter[str]) -> tuple[int, list[Task]]:
-    """What rsyslogd's queue never delivered cannot be in a row. Returns how many lines that were, and
-    the tasks whose end was among them."""
+def as_delivered(load: Load, places: dict[object, int],
+                 key: Callable[[Message], object]) -> tuple[int, list[Task]]:
+    """What rsyslogd's queue never delivered need not be in a row, and what it delivered late stands later.
+    `places` says where among all messages each one came first. Returns how many lines did not come, and
+    the tasks whose end did not."""
     lost, endless = 0, []
     for task in load.tasks:
-        for messages in task.lines, task.late:
-            gone = [message for message in messages if message.stamp not in came]
-            lost += len(gone)
-            messages[:] = [message for message in messages if message.stamp in came]
-        if task.end and task.end.stamp not in came:
-            lost += 1
+        assert task.end
+        end = places.get(key(task.end), len(places))
+        if end == len(places):
             endless.append(task)
-            task.lines += task.late
-            task.late.clear()
-    return lost, endless
+        at = -1
+        placed: list[tuple[int, Message]] = []
+        for message in [*task.lines, *task.late]:
+            if message.text.startswith(END):
+                at = max(at, end)  # a second one, which is a late line
+            elif key(message) in places:
+                at = places[key(message)]
+            elif not message.doubtful:
+                lost += 1
+                message.doubtful = True
+                if message.text == SAME:  # nobody can tell whether it is in the row
+                    continue
+            placed.append((at, message))
+        task.in_order = placed == sorted(placed, key=lambda each: each[0])
+        placed.sort(key=lambda each: each[0])
+        task.lines = [message for place, message in placed if place < end]
+        task.late = [message for place, message in placed if place >= end]
+    return lost + len(endless), endless
 
 
 def test_disk_queue(daemon: Tasklog, database: Database, chance: random.Random) -> None:
@@ -228,7 +249,7 @@ def test_disk_queue(daemon: Tasklog, database: Database, chance: random.Random) 
     lives: list[int] = []
     try:
         kill_and_start(daemon, chance, count, lambda: sender.acknowledged,
-                       lambda: lives.append(len(witness.lines())))
+                       lambda: lives.append(len(witness.lines())), most=DISK_MOST)
     finally:
         load.stop()
     sender.finish(60)
@@ -238,7 +259,7 @@ def test_disk_queue(daemon: Tasklog, database: Database, chance: random.Random) 
     database.execute(f'DELETE FROM {database.sql_table} WHERE "task_id" = ?', "last")
     came = witness.stamps()
     counters = daemon.wait_counters(len(witness.lines()) - lives[-1])
-    lost, endless = drop_lost(load, came)
+    lost, endless = as_delivered(load, witness.places(), lambda message: message.stamp)
     for task in endless:
         daemon.log(f"kind[{task.task_id}]", END)
     compared = load.check(database)
@@ -255,12 +276,13 @@ def test_disk_queue_behind_a_unix_socket(daemon: Tasklog, database: Database,
                      " ".join(f'{name}="{value}"' for name, value in DISK.items()))
 
 
-def sigterm(daemon: Tasklog, chance: random.Random, sender: RelpSender, count: int) -> int:
+def sigterm(daemon: Tasklog, chance: random.Random, sender: RelpSender, count: int,
+            most: int) -> int:
     """Stops it under load. Every fifth time the sender holds still before, and each message of this
     life is in one counter. Returns how many these were."""
     counted = 0
     for number in range(count):
-        goal = sender.acknowledged + chance.randrange(1, 800)
+        goal = sender.acknowledged + chance.randrange(1, most)
         wait_until(lambda: sender.acknowledged >= goal, "messages are taken", 60)
         if number % 5 == 0:
             with sender.held():
@@ -287,7 +309,7 @@ def test_sigterm_while_the_server_is_down(daemon: Tasklog, postgresql: Postgresq
     with gate.shut():
         sender.start()
         try:
-            counted = sigterm(daemon, chance, sender, count)
+            counted = sigterm(daemon, chance, sender, count, DISK_MOST if queue == "disk" else 800)
         finally:
             load.stop()
         sender.finish(60)
@@ -300,26 +322,19 @@ def mark_undelivered(load: Load, delivered: Path) -> tuple[int, int, list[Task]]
     """What came out of rsyslogd's queue is what we have to keep, if it is not what was sent. Returns
     how many lines did not come out of it, how many came out as another task's, and the tasks whose end did
     not."""
-    came = Counter(re.findall(r"^kind\[(.*?)\]: (.*?) *$", delivered.read_text(), re.M))
-    lost = mixed = 0
-    endless = [task for task in load.tasks if (task.task_id, END) not in came]
-    for task in endless:
-        task.lines += task.late
-        task.late.clear()
-    sent = set()
-    for task in load.tasks:
-        for message in [*task.lines, *task.late]:
-            key = task.task_id, message.text.rstrip()
-            sent.add(key)
-            if not message.doubtful and key not in came:
-                message.doubtful = True
-                lost += 1
+    came = dict.fromkeys(re.findall(r"^kind\[(.*?)\]: (.*?) *$", delivered.read_text(), re.M))
+    places: dict[object, int] = {key: number for number, key in enumerate(came)}
+    mixed = 0
+    sent = {(task.task_id, message.text.rstrip())
+            for task in load.tasks for message in [*task.lines, *task.late]}
+    lost, endless = as_delivered(
+        load, places, lambda message: (message.task.task_id, message.text.rstrip()))
     tasks = {task.task_id: task for task in load.tasks}
     for task_id, text in came:
         if task_id in tasks and (task_id, text) not in sent and not text.startswith("@task"):
             insert_mixed(tasks[task_id], text)
             mixed += 1
-    return lost + len(endless), mixed, endless
+    return lost, mixed, endless
 
 
 def insert_mixed(task: Task, text: str) -> None:

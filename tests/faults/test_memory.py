@@ -3,7 +3,7 @@
 
 FAULT_TASKS=N   open tasks (default 1,000,000)
 FAULT_LOG_MB=N  size of the long log (default 10240)
-FAULT_SECONDS=N how long the server is down (default 300, and 10 in the short run)
+FAULT_SECONDS=N how long the server is down (default 300, and 5 in the short run)
 """
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_long_log_that_ends(daemon: Tasklog, database: Database, tmp_path: Path)
     assert gathered < BUDGET + FIXED and counters["database.retries"] < 3
 
 
-@pytest.mark.parametrize("default", [10, pytest.param(300, marks=pytest.mark.long)])
+@pytest.mark.parametrize("default", [5, pytest.param(300, marks=pytest.mark.long)])
 def test_server_down_under_load(daemon: Tasklog, postgresql: Postgresql, tmp_path: Path,
                                 default: int) -> None:
     """20,000 lines a second, tasks of 100 lines that all end."""

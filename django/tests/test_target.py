@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import socket
+from datetime import timezone
 from unittest import mock
 
-from django.db import DatabaseError
+from django.apps import apps
+from django.db import DatabaseError, transaction
 from django.test import TransactionTestCase
-from django.db import transaction
 from thoth_core.models import SqlDb, Workspace
 
 from tasklog import sender
@@ -30,7 +32,7 @@ class TargetTest(TransactionTestCase):
         for kind, field in (("db_elements", "db_elements_task_id"),
                             ("table_comments", "table_comment_task_id")):
             with mock.patch("tasklog.client.Run.start", autospec=True) as start:
-                start.side_effect = lambda run: self.assertEqual(
+                start.side_effect = lambda run, at: self.assertEqual(
                     getattr(SqlDb.objects.get(), field), run.task_id)
                 with task_log(kind, target=self.sql_db) as log:
                     self.assertEqual(getattr(self.sql_db, field), log.task_id)
@@ -54,10 +56,11 @@ class TargetTest(TransactionTestCase):
         self.assertEqual((stored.db_elements_log, stored.db_host), ("newer", "newer"))
 
     def test_no_such_field_is_a_mistake_in_the_code(self) -> None:
-        for options in ({}, {"id_field": "nothing"}):
-            with self.assertRaises(ValueError):
-                with task_log("other", target=self.sql_db, **options):
-                    self.fail("it began")
+        with mock.patch("tasklog.target.apps.get_model", side_effect=LookupError):
+            for options in ({}, {"id_field": "nothing"}):
+                with self.assertRaises(ValueError):
+                    with task_log("other", target=self.sql_db, **options):
+                        self.fail("it began")
 
     def test_the_id_that_a_stale_save_put_back_is_set_right_before_the_end(self) -> None:
         for _ in range(2):
@@ -79,6 +82,28 @@ class TargetTest(TransactionTestCase):
             with task_log("db_elements", target=self.sql_db) as log:
                 log.info("x")
         self.assertEqual(self.reader.texts()[1:], ["x", "@task end"])
+
+    def test_a_row_without_such_a_field_is_linked_to_its_run(self) -> None:
+        try:
+            runs = apps.get_model("tasklog", "TaskRun").objects
+        except LookupError:
+            self.skipTest("there is no table of runs")
+        with task_log("other", target=self.sql_db) as log:
+            run = runs.get()
+        self.assertEqual((run.kind, run.task_id, run.status, run.content_object),
+                         ("other", log.task_id, "RUNNING", self.sql_db))
+        start, end = self.reader.datagrams()
+        self.assertEqual(start, "<14>1 {} {} other {} - - @task start pid={}".format(
+            run.start_time.astimezone(timezone.utc).isoformat(timespec="microseconds"),
+            socket.gethostname(), log.task_id, sender.own_pid()).encode())
+        self.assertTrue(end.startswith(b"<14>other["))
+
+    def test_an_id_that_cannot_be_sent_along_with_a_time_is_not_linked(self) -> None:
+        with mock.patch("tasklog.target.apps.get_model") as model, self.assertLogs("tasklog"):
+            with task_log("other", target=self.sql_db, task_id="run 1"):
+                pass
+        model.return_value._base_manager.create.assert_not_called()
+        self.assertEqual(len(self.reader.lines()), 2)
 
     def test_a_transaction_that_is_open_is_warned_of(self) -> None:
         with self.assertLogs("tasklog", logging.WARNING) as told, transaction.atomic():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import socket
+import unittest
 from datetime import timezone
 from unittest import mock
 
 from django.apps import apps
 from django.db import DatabaseError, transaction
 from django.test import TransactionTestCase
+
+if not apps.is_installed("thoth_core"):
+    raise unittest.SkipTest("it needs tests.client_settings")
 from thoth_core.models import SqlDb, Workspace
 
 from tasklog import sender

@@ -341,7 +341,8 @@ class task_log:
     kind        the job's name
     target      the row of a Django model that keeps the log. The task id is stored in it, and so
                 found by tasklog, before the first line. Do not begin it inside a transaction. A row
-                without a field for it is linked to the run in the app's own table.
+                without a field for it is linked to the run in the app's own table, if Django's
+                setting TASKLOG_LINK_RUNS says so (see target.py).
     id_field    the field of `target` for the task id, if it is not called after the kind
     task_id     if it is not to be made up
     total       how many items there will be

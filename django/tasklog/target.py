@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models, transaction
 
@@ -48,11 +49,17 @@ def row_for(obj: models.Model, kind: str, id_field: str | None) -> Target | Link
     prefix = prefix_for(model, kind)
     if prefix is not None:
         return Target(obj, f"{prefix}task_id")
-    try:
+    if links_runs():
         return LinkedRun(obj, apps.get_model("tasklog", "TaskRun"))
-    except LookupError:
-        raise ValueError(f"{model.__name__} has no field for the task id of {kind!r}: name it by"
-                         ' id_field, or add the app "tasklog" to INSTALLED_APPS') from None
+    raise ValueError(f"{model.__name__} has no field for the task id of {kind!r}: name it by id_field, or"
+                     " let runs be linked to rows (TASKLOG_LINK_RUNS)")
+
+
+def links_runs() -> bool:
+    """Django's setting. It tells that the input of rsyslogd takes the times that are sent along, by
+    IgnoreTimestamp="off" and useSpecialParser="off": else a linked run stays RUNNING for ever, and
+    the one that tasklog writes has no link."""
+    return bool(getattr(settings, "TASKLOG_LINK_RUNS", False))
 
 
 def warn_of_transaction(obj: models.Model, task_id: str, using: str | None) -> None:

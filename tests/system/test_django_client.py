@@ -20,7 +20,7 @@ from rsyslogd import Timeout, wait_until
 PREFIXES = {"table_comments": "table_comment", "column_comments": "column_comment",
             "db_elements": "db_elements"}
 FIELDS = ("status", "task_id", "log", "start_time", "end_time")
-RUN_FIELDS = ("status", "log", "end_time", "lines", "complete", "summary")
+RUN_FIELDS = ("status", "log", "end_time", "lines", "complete", "summary", "updated_at")
 TABLE_OF_RUNS = (REPO / "django/tasklog/models.py").exists()
 # "pid" has no meaning for rsyslogd if the tests run in a container of their own; it does here, for
 # both are in it.
@@ -58,7 +58,10 @@ class Project:
                 name="runs", database=database.url, table=f"{schema}tasklog_taskrun", mode="upsert",
                 key=["kind=kind", "task_id=task_id", "start_time=start_time"],
                 columns=[f"{field}={field}" for field in RUN_FIELDS]))
-        daemon.run("\n  else ".join(actions))
+        # Where times that are sent along are taken.
+        self.timed_socket = daemon.socket.with_name("timed")
+        daemon.run("\n  else ".join(actions), inputs=daemon.unix_input(self.timed_socket)[:-1]
+                   + ' IgnoreTimestamp="off")')
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         ran = subprocess.run([sys.executable, str(REPO / "django/demo/manage.py"), *arguments],
@@ -171,6 +174,11 @@ def test_task_log(project: Project) -> None:
 
 @pytest.mark.skipif(not TABLE_OF_RUNS, reason="there is no table of runs")
 def test_a_run_that_is_linked_to_a_row(project: Project) -> None:
+    project.env["TASKLOG_LINK_RUNS"] = "1"
+    said = project.manage("tasklog_doctor", "--timeout=1").stderr
+    assert 'IgnoreTimestamp="off"' in said
+    project.env["TASKLOG_SOCKET"] = str(project.timed_socket)
+    assert project.manage("tasklog_doctor").returncode == 0
     assert project.run("linked") == (0, "")
     table = project.database.quoted(project.table.replace("thoth_core_sqldb", "tasklog_taskrun"))
 

@@ -113,7 +113,7 @@ class Command(BaseCommand):
         while row.status() != "COMPLETED":
             if time.monotonic() > began + self.options["timeout"]:
                 journal = isinstance(run._sender, JournalSender)
-                reason = NO_LINK if row.rows().count() > 1 else NO_END if row.written() else NO_ROW.format(
+                reason = NO_LINK if row.has_a_twin() else NO_END if row.written() else NO_ROW.format(
                     kind=run.kind, reader="journald" if journal else "rsyslogd",
                     unit="tasklog-journald" if journal else "rsyslog", **row.facts())
                 raise CommandError(f"Stopped before the row ({self.options['timeout']:g} s). {reason}")
@@ -150,6 +150,10 @@ class Row:
 
     def rows(self) -> models.QuerySet:
         return self.model._base_manager.using(self.database).filter(**{self.id_field: self.task_id})
+
+    def has_a_twin(self) -> bool:
+        """Has tasklog written another row?"""
+        return False
 
     def prepare(self) -> None:
         raise NotImplementedError
@@ -202,11 +206,18 @@ class RowOfRuns(Row):
             self.model._base_manager.using(self.database).create(
                 kind=self.kind, task_id=self.task_id, start_time=self.start_time, status="RUNNING")
 
+    def rows(self) -> models.QuerySet:
+        rows = super().rows()
+        return rows if self.start_time is None else rows.filter(start_time=self.start_time)
+
+    def has_a_twin(self) -> bool:
+        return super().rows().count() > 1
+
     def written(self) -> bool:
         return self.rows().filter(updated_at__isnull=False).exists()
 
     def restore(self) -> None:
-        self.rows().delete()
+        super().rows().delete()
 
 
 class RowOfModel(Row):

@@ -130,10 +130,13 @@ store-test: $(STORE) ## tests of the stores, against a throw-away PostgreSQL
 	@$(if $(STORE),$(PG) tools/run-tests $(STORE))
 
 # Python warns of a module that Django 3.2 imports; every other warning is an error.
-DJANGO_TEST = PYTHONPATH=demo $(PYTHON) -W error -W "ignore:'cgi' is deprecated" -m django test --settings=tests.settings
+DJANGO_TEST = PYTHONPATH=demo $(PYTHON) -W error -W "ignore:'cgi' is deprecated" -m django test
+CLIENT_TESTS = --settings=tests.client_settings $(addprefix tests.test_,client celery target compat)
+ADMIN_TESTS  = --settings=tests.settings $(addprefix tests.test_,models admin viewer prune browser)
 django-test: ## tests of the Django app
-	@cd django && $(DJANGO_TEST) tests
-	@cd django && DB=postgresql $(PG) env $(DJANGO_TEST) --exclude-tag=browser tests
+	@cd django && $(DJANGO_TEST) $(CLIENT_TESTS)
+	@cd django && $(DJANGO_TEST) $(ADMIN_TESTS)
+	@cd django && DB=postgresql $(PG) env $(DJANGO_TEST) --exclude-tag=browser $(ADMIN_TESTS)
 
 system: all ## tests with the packaged rsyslogd and PostgreSQL
 	@$(if $(wildcard tests/system/test_*.py),$(PG) $(PYTHON) -m pytest -q -p no:cacheprovider tests/system)

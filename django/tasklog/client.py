@@ -31,6 +31,7 @@ import sys
 import threading
 import time
 from contextvars import ContextVar, copy_context
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Callable
 
@@ -100,7 +101,7 @@ class Run:
         self._sender = sender_for(address or default_address())
         self._headers = self._sender.headers(kind, self.task_id)
         self._watch = watch
-        self._opening: bytes | None = None  # a start that is still to be sent
+        self._opening: tuple[bytes, bytes] | None = None  # a start that is still to be sent
         self._pid = os.getpid()
         self._unsent = 0
         self._shared = -1  # an eventfd that counts what forked children could not send
@@ -120,7 +121,8 @@ class Run:
                 self._unsent += children
         return self._unsent
 
-    def start(self) -> None:
+    def start(self, at: datetime | None = None) -> None:
+        """`at` is sent along, as the start time that the row has already."""
         words = [MARKER, "start"]
         if "total" in self.counts:
             words.append(f"total={self.counts['total']}")
@@ -129,7 +131,9 @@ class Run:
             words.append("pid=self" if journal else f"pid={own_pid()}")
         elif self._watch:
             words.append(f"pid={self._watch:d}")
-        self._opening = " ".join(words).encode()
+        header = self._headers[INFO] if at is None else \
+            self._sender.stamped_header(self.kind, self.task_id, at)
+        self._opening = header, " ".join(words).encode()
         _open_runs[id(self)] = self
         self._open()
 
@@ -201,7 +205,7 @@ class Run:
         with _lock:
             if self._opening is None:
                 return True
-            if not self._sender.send_surely(self._headers[INFO], self._opening, seconds):
+            if not self._sender.send_surely(*self._opening, seconds):
                 return False
             self._opening = None
             return True
@@ -336,7 +340,9 @@ class task_log:
 
     kind        the job's name
     target      the row of a Django model that keeps the log. The task id is stored in it, and so
-                found by tasklog, before the first line. Do not begin it inside a transaction.
+                found by tasklog, before the first line. Do not begin it inside a transaction. A row
+                without a field for it is linked to the run in the app's own table, if Django's
+                setting TASKLOG_LINK_RUNS says so (see target.py).
     id_field    the field of `target` for the task id, if it is not called after the kind
     task_id     if it is not to be made up
     total       how many items there will be
@@ -359,12 +365,12 @@ class task_log:
         run = Run(self._kind, **self._options)
         self._row = None
         if self._target is not None:
-            from .target import Target
-            self._row = Target(self._target, self._kind, self._id_field)
-            self._row.store(run.task_id)
+            from .target import row_for
+            self._row = row_for(self._target, self._kind, self._id_field)
+            self._row.store(run)
         self._log = TaskLogger(run, self._level)
+        run.start(self._row and self._row.start_time)
         self._token = _current.set(self._log)
-        run.start()
         return self._log
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,

@@ -8,10 +8,17 @@ the end it is set right. Trouble with the database is logged to "tasklog", never
 from __future__ import annotations
 
 import logging
+import re
+from datetime import datetime, timezone
 from typing import Any
 
+from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models, transaction
+
+from .client import Run
+from .sender import JournalSender
 
 logger = logging.getLogger("tasklog")
 
@@ -32,32 +39,82 @@ def prefix_for(model: type[models.Model], kind: str) -> str | None:
     return None
 
 
-class Target:
-    """One row. Raises ValueError if the model has no field for the id: that is a mistake in the code."""
-
-    def __init__(self, obj: models.Model, kind: str, id_field: str | None = None) -> None:
-        model = type(obj)
-        if id_field is None:
-            prefix = prefix_for(model, kind)
-            if prefix is None:
-                raise ValueError(f"{model.__name__} has no field for the task id of {kind!r}: name it"
-                                 " by id_field")
-            id_field = f"{prefix}task_id"
-        elif not has_field(model, id_field):
+def row_for(obj: models.Model, kind: str, id_field: str | None) -> Target | LinkedRun:
+    """Raises ValueError if there is no row that could keep the log: that is a mistake in the code."""
+    model = type(obj)
+    if id_field is not None:
+        if not has_field(model, id_field):
             raise ValueError(f"{model.__name__} has no field {id_field!r}")
-        self.obj, self.id_field = obj, id_field
+        return Target(obj, id_field)
+    prefix = prefix_for(model, kind)
+    if prefix is not None:
+        return Target(obj, f"{prefix}task_id")
+    if links_runs():
+        return LinkedRun(obj, apps.get_model("tasklog", "TaskRun"))
+    raise ValueError(f"{model.__name__} has no field for the task id of {kind!r}: name it by id_field, or"
+                     " let runs be linked to rows (TASKLOG_LINK_RUNS)")
 
-    def store(self, task_id: str) -> None:
-        self.task_id = task_id
+
+def links_runs() -> bool:
+    """Django's setting. It tells that the input of rsyslogd takes the times that are sent along, by
+    IgnoreTimestamp="off" and useSpecialParser="off": else a linked run stays RUNNING for ever, and
+    the one that tasklog writes has no link."""
+    return bool(getattr(settings, "TASKLOG_LINK_RUNS", False))
+
+
+def warn_of_transaction(obj: models.Model, task_id: str, using: str | None) -> None:
+    if transaction.get_connection(using).in_atomic_block:
+        logger.warning("Task %s of %r begins in a transaction: tasklog does not see its row before"
+                       " that is committed", task_id, obj)
+
+
+class LinkedRun:
+    """A row of the app's table of runs that says which object the run is of. The row is the one that
+    tasklog then writes, for the start line bears its start time, which is a part of its key."""
+
+    def __init__(self, obj: models.Model, model: type[models.Model]) -> None:
+        self.obj, self.model = obj, model
+        self.start_time: datetime | None = None
+
+    def store(self, run: Run) -> None:
+        if isinstance(run._sender, JournalSender) or not re.fullmatch(r"[!-~]{1,128}", run.task_id):
+            logger.warning("Run %s[%s] cannot be linked to %r: its start time has to be sent along, which"
+                           " neither the journal nor such an id allows", run.kind, run.task_id, self.obj)
+            return
+        from django.contrib.contenttypes.models import ContentType
+        try:
+            now = datetime.now(timezone.utc)
+            made = self.model._base_manager.create(
+                kind=run.kind, task_id=run.task_id, start_time=now, status="RUNNING",
+                content_type=ContentType.objects.get_for_model(self.obj, for_concrete_model=False),
+                object_id=str(self.obj.pk))
+            self.start_time = now
+            warn_of_transaction(self.obj, run.task_id, made._state.db)
+        except Exception:
+            logger.exception("Run %s[%s] could not be linked to %r", run.kind, run.task_id, self.obj)
+
+    def restore(self) -> None:
+        """Nobody else writes the row."""
+
+
+class Target:
+    """A row that keeps the log itself."""
+
+    start_time = None
+
+    def __init__(self, obj: models.Model, id_field: str) -> None:
+        self.obj, self.id_field = obj, id_field
+        self._before: object = None
+
+    def store(self, run: Run) -> None:
+        self.task_id = run.task_id
         try:
             self._before = self._stored()
-            setattr(self.obj, self.id_field, task_id)
+            setattr(self.obj, self.id_field, run.task_id)
             self.obj.save(update_fields=[self.id_field])
-            if transaction.get_connection(self._database()).in_atomic_block:
-                logger.warning("Task %s begins in a transaction: tasklog does not see its id in %r"
-                               " before that is committed", task_id, self.obj)
+            warn_of_transaction(self.obj, run.task_id, self._database())
         except Exception:
-            logger.exception("The id of task %s could not be stored in %r", task_id, self.obj)
+            logger.exception("The id of task %s could not be stored in %r", run.task_id, self.obj)
 
     def restore(self) -> None:
         """If the row has the id of the run before this one again, it gets ours back. The id of a run

@@ -9,3 +9,4 @@ if "tasklog" not in INSTALLED_APPS:
     INSTALLED_APPS.append("tasklog")
 if "DB_NAME" not in os.environ:
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+TASKLOG_LINK_RUNS = "TASKLOG_LINK_RUNS" in os.environ

@@ -17,7 +17,7 @@ from tasklog import celery, client
 from .test_client import ClientTest
 
 app = Celery("shop", broker="memory://", backend="cache+memory://")
-task_logger = get_task_logger("shop.orders")
+task_logger = get_task_logger("warehouse.orders")
 library = logging.getLogger("some.library")
 
 

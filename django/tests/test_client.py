@@ -410,12 +410,13 @@ class TroubleTest(ClientTest):
                 self.assertLessEqual(connect.call_count, 2)
 
     def test_the_end_waits_for_room(self) -> None:
+        received: list[str] = []
         with self.task():
             self.fill()
-            thread = threading.Timer(0.3, self.reader.datagrams)
+            thread = threading.Timer(0.3, lambda: received.extend(self.reader.texts()))
             thread.start()
         thread.join()
-        self.assertEqual(self.reader.texts(), ["@task end"])
+        self.assertEqual([*received, *self.reader.texts()][-1], "@task end")
 
     def test_a_start_that_found_no_room_comes_before_the_first_line(self) -> None:
         self.fill()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import gc
 import logging
+import unittest
 from typing import Any
 from unittest import mock
 
+from django.apps import apps
 from django.db.models import F
 from django.test import TestCase
 from django.utils import timezone
+
+if not apps.is_installed("thoth_core"):
+    raise unittest.SkipTest("it needs tests.client_settings")
 from thoth_core.models import SqlDb, Workspace
 
 from tasklog import client, compat, sender

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import logging
+import socket
+import unittest
+from datetime import timezone
 from unittest import mock
 
-from django.db import DatabaseError
-from django.test import TransactionTestCase
-from django.db import transaction
+from django.apps import apps
+from django.db import DatabaseError, transaction
+from django.test import TransactionTestCase, override_settings
+
+if not apps.is_installed("thoth_core"):
+    raise unittest.SkipTest("it needs tests.client_settings")
 from thoth_core.models import SqlDb, Workspace
 
 from tasklog import sender
@@ -30,7 +36,7 @@ class TargetTest(TransactionTestCase):
         for kind, field in (("db_elements", "db_elements_task_id"),
                             ("table_comments", "table_comment_task_id")):
             with mock.patch("tasklog.client.Run.start", autospec=True) as start:
-                start.side_effect = lambda run: self.assertEqual(
+                start.side_effect = lambda run, at: self.assertEqual(
                     getattr(SqlDb.objects.get(), field), run.task_id)
                 with task_log(kind, target=self.sql_db) as log:
                     self.assertEqual(getattr(self.sql_db, field), log.task_id)
@@ -79,6 +85,30 @@ class TargetTest(TransactionTestCase):
             with task_log("db_elements", target=self.sql_db) as log:
                 log.info("x")
         self.assertEqual(self.reader.texts()[1:], ["x", "@task end"])
+
+    @override_settings(TASKLOG_LINK_RUNS=True)
+    def test_a_row_without_such_a_field_is_linked_to_its_run(self) -> None:
+        try:
+            runs = apps.get_model("tasklog", "TaskRun").objects
+        except LookupError:
+            self.skipTest("there is no table of runs")
+        with task_log("other", target=self.sql_db) as log:
+            run = runs.get()
+        self.assertEqual((run.kind, run.task_id, run.status, run.content_object),
+                         ("other", log.task_id, "RUNNING", self.sql_db))
+        start, end = self.reader.datagrams()
+        self.assertEqual(start, "<14>1 {} {} other {} - - @task start pid={}".format(
+            run.start_time.astimezone(timezone.utc).isoformat(timespec="microseconds"),
+            socket.gethostname(), log.task_id, sender.own_pid()).encode())
+        self.assertTrue(end.startswith(b"<14>other["))
+
+    @override_settings(TASKLOG_LINK_RUNS=True)
+    def test_an_id_that_cannot_be_sent_along_with_a_time_is_not_linked(self) -> None:
+        with mock.patch("tasklog.target.apps.get_model") as model, self.assertLogs("tasklog"):
+            with task_log("other", target=self.sql_db, task_id="run 1"):
+                pass
+        model.return_value._base_manager.create.assert_not_called()
+        self.assertEqual(len(self.reader.lines()), 2)
 
     def test_a_transaction_that_is_open_is_warned_of(self) -> None:
         with self.assertLogs("tasklog", logging.WARNING) as told, transaction.atomic():

@@ -138,5 +138,11 @@ def with_task_log_failing() -> None:
         raise PermissionError("permission denied")
 
 
+def linked() -> None:
+    """Of a kind that the row has no fields for."""
+    with task_log("linked", target=SqlDb.objects.get(name="shop")) as log:
+        log.info("Step 1")
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser
 from datetime import datetime, timedelta
+from datetime import timezone as utc
 from typing import Any, Callable
 
 from django.apps import apps
@@ -19,7 +20,7 @@ from django.utils import timezone
 
 from tasklog.client import KIND, Run, default_address, new_task_id
 from tasklog.sender import JOURNAL_SOCKET, JournalSender, trouble
-from tasklog.target import has_field, prefix_for
+from tasklog.target import has_field, links_runs, prefix_for
 
 TEXT = "A test line of tasklog_doctor: ü €, \"quotes\",\nand a second line"
 READ_SECONDS = 5.0
@@ -41,6 +42,10 @@ NO_ROW = """\
 NO_END = """\
 The row is written while the task runs, but its end has not come. The database may be locked
 or slow: see database.retries and rows.oldest_ms in impstats, and `sudo tasklog spool list`."""
+
+NO_LINK = """\
+tasklog has written another row than the one that is linked (TASKLOG_LINK_RUNS): the input of rsyslogd
+needs IgnoreTimestamp="off" and useSpecialParser="off"."""
 
 LOST = "Lines are missing: {found!r}. A line may have been cut (maxMessageSize) or be below level=."
 
@@ -70,7 +75,7 @@ class Command(BaseCommand):
         try:
             row.prepare()
             self.say(f"The row is {row}")
-            run = self.send(row.kind)
+            run = self.send(row)
             self.wait_for_row(row, run)
             self.check_values(row)
         finally:
@@ -89,9 +94,9 @@ class Command(BaseCommand):
             raise CommandError(f"Stopped at the socket. {found}")
         self.say(f"{path} is open")
 
-    def send(self, kind: str) -> Run:
-        run = Run(kind, self.task_id, total=1, address=self.address)
-        run.start()
+    def send(self, row: Row) -> Run:
+        run = Run(row.kind, self.task_id, total=1, address=self.address)
+        run.start(row.start_time)
         sent = run.log(20, TEXT)
         run.end(processed=1, failed=0)
         sender = run._sender
@@ -100,7 +105,7 @@ class Command(BaseCommand):
             time.sleep(0.01)
         if not sent or sender.unread_bytes():
             raise CommandError(f"Stopped at the reader. {NOT_READ}")
-        self.say(f"A test task {kind}[{self.task_id}] was sent, and read")
+        self.say(f"A test task {run.kind}[{self.task_id}] was sent, and read")
         return run
 
     def wait_for_row(self, row: Row, run: Run) -> None:
@@ -108,7 +113,7 @@ class Command(BaseCommand):
         while row.status() != "COMPLETED":
             if time.monotonic() > began + self.options["timeout"]:
                 journal = isinstance(run._sender, JournalSender)
-                reason = NO_END if row.written() else NO_ROW.format(
+                reason = NO_LINK if row.has_a_twin() else NO_END if row.written() else NO_ROW.format(
                     kind=run.kind, reader="journald" if journal else "rsyslogd",
                     unit="tasklog-journald" if journal else "rsyslog", **row.facts())
                 raise CommandError(f"Stopped before the row ({self.options['timeout']:g} s). {reason}")
@@ -137,6 +142,7 @@ class Row:
     prefix = ""
     id_field = "task_id"
     mode = "update"
+    start_time: datetime | None = None  # that is sent along
 
     def __init__(self, options: dict[str, Any], task_id: str) -> None:
         self.database, self.task_id = options["database"], task_id
@@ -144,6 +150,10 @@ class Row:
 
     def rows(self) -> models.QuerySet:
         return self.model._base_manager.using(self.database).filter(**{self.id_field: self.task_id})
+
+    def has_a_twin(self) -> bool:
+        """Has tasklog written another row?"""
+        return False
 
     def prepare(self) -> None:
         raise NotImplementedError
@@ -191,10 +201,23 @@ class RowOfRuns(Row):
         return f"a new one in {self.model._meta.db_table}"
 
     def prepare(self) -> None:
-        self.rows().exists()
+        if links_runs():
+            self.start_time = datetime.now(utc.utc)
+            self.model._base_manager.using(self.database).create(
+                kind=self.kind, task_id=self.task_id, start_time=self.start_time, status="RUNNING")
+
+    def rows(self) -> models.QuerySet:
+        rows = super().rows()
+        return rows if self.start_time is None else rows.filter(start_time=self.start_time)
+
+    def has_a_twin(self) -> bool:
+        return super().rows().count() > 1
+
+    def written(self) -> bool:
+        return self.rows().filter(updated_at__isnull=False).exists()
 
     def restore(self) -> None:
-        self.rows().delete()
+        super().rows().delete()
 
 
 class RowOfModel(Row):

@@ -130,10 +130,11 @@ store-test: $(STORE) ## tests of the stores, against a throw-away PostgreSQL
 	@$(if $(STORE),$(PG) tools/run-tests $(STORE))
 
 # Python warns of a module that Django 3.2 imports; every other warning is an error.
-DJANGO_TEST = $(PYTHON) -W error -W "ignore:'cgi' is deprecated" -m django test --settings=tests.settings
+DJANGO_TEST = $(PYTHON) -W error -W "ignore:'cgi' is deprecated" -m django test
+APP_TESTS   = --settings=tests.settings $(addprefix tests.test_,models admin viewer prune browser)
 django-test: ## tests of the Django app
-	@cd django && $(DJANGO_TEST) tests
-	@cd django && DB=postgresql $(PG) $(DJANGO_TEST) --exclude-tag=browser tests
+	@cd django && $(DJANGO_TEST) $(APP_TESTS)
+	@cd django && DB=postgresql $(PG) $(DJANGO_TEST) --exclude-tag=browser $(APP_TESTS)
 
 system: all ## tests with the packaged rsyslogd and PostgreSQL
 	@$(if $(wildcard tests/system/test_*.py),$(PG) $(PYTHON) -m pytest -q -p no:cacheprovider tests/system)

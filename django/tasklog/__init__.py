@@ -1,1 +1,4 @@
-"""Django's side of tasklog: the runs in the admin, and a client for the code that logs."""
+# SPDX-License-Identifier: Apache-2.0
+"""tasklog for Django: the runs of background tasks in the admin, and a client that logs them."""
+
+__version__ = "0.1.0"

@@ -198,7 +198,7 @@ class TaskRunsMixin:
             return fieldsets
         if self._shown:
             fieldsets.append(("Task log", {"fields": self._shown}))
-        if request.user.has_perm("tasklog.view_taskrun"):
+        if self.admin_site.is_registered(TaskRun) and request.user.has_perm("tasklog.view_taskrun"):
             fieldsets.append(("Task runs", {"fields": ["last_runs"]}))
         return fieldsets
 

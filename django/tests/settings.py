@@ -12,7 +12,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "tasklog",
     "tests",
-    "thoth_core",  # the demo's: the tables of the seed
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

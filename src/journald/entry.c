@@ -246,7 +246,9 @@ const char *entry_read_line(const struct entry *entry, struct entry_line *ret_li
         line.text = whole_text(entry);
     line.severity = severity >= 0 && severity <= 7 ? (int)severity : SEVERITY_INFO;
     line.pid = pid > 0 && pid <= INT32_MAX ? (uint32_t)pid : 0;
-    line.goes_on = entry_is(entry, ENTRY_LINE_BREAK, "line-max");
+    /* What comes at once after the stream was opened has no process yet, and is cut off where it has. */
+    line.goes_on = entry_is(entry, ENTRY_LINE_BREAK, "line-max") ||
+                   (entry_is(entry, ENTRY_LINE_BREAK, "pid-change") && pid <= 0);
     const char *wrong = find_names(entry, &line);
     if (wrong)
         ret_line->kind = line.kind;

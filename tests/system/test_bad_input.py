@@ -119,7 +119,7 @@ def test_a_line_longer_than_the_limit_is_cut_to_whole_characters(
 
 
 def test_the_shipped_configurations_set_the_limit_to_1m() -> None:
-    files = sorted((REPO / "conf").glob("*.conf"))
+    files = sorted(path for path in (REPO / "conf").glob("*.conf") if path.name != "journald.conf")
     assert files
     for file in files:
         assert re.search(r'^global\(maxMessageSize="1m"\)$', file.read_text(), re.M), file

@@ -478,7 +478,7 @@ def test_a_wrong_call_says_what_is_accepted(arguments: list[str], says: str) -> 
 def test_help_and_version() -> None:
     assert re.fullmatch(rb"tasklog \d+\.\d+\.\d+\S*\n", command("--version").stdout)
     listed = re.findall(r"(?m)^  (\w+) ", command("--help").stdout.decode())
-    assert listed == ["run", "log", "progress", "end", "spool"]
+    assert listed == ["run", "log", "progress", "end", "tail", "check", "spool"]
     for name in listed:
         ran = command(name, "--help")
         assert (ran.returncode, ran.stderr) == (0, b"")

@@ -116,6 +116,30 @@ static void lines_have_kind_id_and_text(void **state)
     }
 }
 
+static void a_line_that_was_cut_goes_on(void **state)
+{
+    static const struct {
+        struct field fields[FIELDS_MAX];
+        bool goes_on;
+    } cases[] = {
+        {{FIELD("TASK_KIND=k"), FIELD("TASK_ID=1"), FIELD("_LINE_BREAK=line-max")}, true},
+        {{FIELD("TASK_KIND=k"), FIELD("TASK_ID=1"), FIELD("_LINE_BREAK=eof")}, false},
+        {{FIELD("TASK_KIND=k"), FIELD("TASK_ID=1")}, false},
+        {{FIELD("TASK_KIND=k"), FIELD("TASK_ID=1"), FIELD("_LINE_BREAK=pid-change")}, true},
+        {{FIELD("TASK_KIND=k"), FIELD("TASK_ID=1"), FIELD("_LINE_BREAK=pid-change"),
+          FIELD("_PID=42")},
+         false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct entry_line line = {0};
+        fill(cases[i].fields);
+        assert_null(entry_read_line(&entry, &line));
+        assert_true(line.goes_on == cases[i].goes_on);
+    }
+}
+
 static void what_is_no_line_is_told_or_passed_over(void **state)
 {
     static const struct {
@@ -261,6 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_have_kind_id_and_text),
+        cmocka_unit_test(a_line_that_was_cut_goes_on),
         cmocka_unit_test(what_is_no_line_is_told_or_passed_over),
         cmocka_unit_test(news_come_from_those_who_may_bring_them),
         cmocka_unit_test(an_origin_names_unit_and_process),

@@ -334,6 +334,27 @@ class TroubleTest(ClientTest):
             unsent = log.unsent
         self.assertEqual(self.reader.texts(), [f"@task end unsent={unsent}"])
 
+    def test_a_forked_child_does_not_end_the_task(self) -> None:
+        with self.task() as log:
+            pid = os.fork()
+            if pid == 0:
+                log.end("COMPLETED")
+                os._exit(0)
+            os.waitpid(pid, 0)
+            self.assertEqual(self.reader.texts(), ["@task start"])
+
+    def test_a_stalled_reader_is_waited_for_once(self) -> None:
+        with mock.patch.object(sender, "_has_room", wraps=sender._has_room) as wait:
+            with mock.patch.object(client, "END_SECONDS", 0.0), self.task() as log:
+                for _ in range(2):
+                    self.fill()
+                    wait.reset_mock()
+                    for _ in range(1000):
+                        log.info("x")
+                    self.assertEqual(wait.call_count, 1)
+                    self.reader.datagrams()
+                    log.info("x")
+
     def test_a_fork_while_other_threads_log_does_not_hang(self) -> None:
         stop = threading.Event()
         with self.task() as log:

@@ -237,7 +237,8 @@ def test_a_worker_of_celery(daemon: Tasklog, sqlite: Sqlite, tmp_path: Path) -> 
         subprocess.run([sys.executable, "-c", f"from orders import import_orders as task;"
                         f"task.apply_async([{how!r}], task_id={how!r})"], env=env, check=True)
     with open(tmp_path / "worker.log", "w") as output:
-        worker = subprocess.Popen([sys.executable, "-m", "celery", "-A", "orders", "worker", "-c1", "-linfo"],
+        worker = subprocess.Popen([sys.executable, "-m", "celery", "-A", "orders", "worker", "-c1", "-linfo",
+                                   "--without-gossip", "--without-mingle", "--without-heartbeat"],
                                   env=env, stdout=output, stderr=output, cwd=tmp_path)
     try:
         sqlite.wait_ended(len(hows), 30)

@@ -6,7 +6,7 @@
 
 What any logger says while a task runs, `get_task_logger(…)` too, becomes part of its log. A kind is the
 task's name, or what `kinds` makes of it: a dictionary or a function; None leaves a task out. A retry
-adds to the log and does not end it. That a worker was lost is said by Celery's main process; with
+adds to the log and does not end it. That a worker was lost Celery's main process says, ten seconds later; with
 `watch` the death of the worker's process ends the task by itself, but one that waits for its retry then
 ends, too, as the process that began it goes.
 """

@@ -8,6 +8,7 @@ import logging
 import logging.config
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -333,6 +334,27 @@ class TroubleTest(ClientTest):
             unsent = log.unsent
         self.assertEqual(self.reader.texts(), [f"@task end unsent={unsent}"])
 
+    def test_a_forked_child_does_not_end_the_task(self) -> None:
+        with self.task() as log:
+            pid = os.fork()
+            if pid == 0:
+                log.end("COMPLETED")
+                os._exit(0)
+            os.waitpid(pid, 0)
+            self.assertEqual(self.reader.texts(), ["@task start"])
+
+    def test_a_stalled_reader_is_waited_for_once(self) -> None:
+        with mock.patch.object(sender, "_has_room", wraps=sender._has_room) as wait:
+            with mock.patch.object(client, "END_SECONDS", 0.0), self.task() as log:
+                for _ in range(2):
+                    self.fill()
+                    wait.reset_mock()
+                    for _ in range(1000):
+                        log.info("x")
+                    self.assertEqual(wait.call_count, 1)
+                    self.reader.datagrams()
+                    log.info("x")
+
     def test_a_fork_while_other_threads_log_does_not_hang(self) -> None:
         stop = threading.Event()
         with self.task() as log:
@@ -500,6 +522,38 @@ class JournalTest(ClientTest):
 
 
 class SpeedTest(ClientTest):
+    def test_with_the_reader_stopped_calls_take_no_longer_than_with_it_running(self) -> None:
+        """A process that reads, and is then stopped as by a debugger."""
+        assert self.reader._socket
+        pid = os.fork()
+        if pid == 0:
+            self.reader._socket.setblocking(True)
+            while True:
+                self.reader._socket.recv(1 << 16)
+
+        def seconds() -> float:
+            began = time.perf_counter()
+            for number in range(MANY):
+                log.info("Processing table %d of %d", number, MANY)
+            return time.perf_counter() - began
+
+        running, stopped = [], []
+        try:
+            with mock.patch.object(client, "END_SECONDS", 0.0), \
+                    mock.patch.object(logging.getLogger("tasklog"), "disabled", True), \
+                    self.task() as log:
+                for _ in range(3):
+                    running.append(seconds())
+                    os.kill(pid, signal.SIGSTOP)
+                    before = log.unsent
+                    stopped.append(seconds())
+                    self.assertGreater(log.unsent - before, MANY * 0.99)
+                    os.kill(pid, signal.SIGCONT)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        self.assertLessEqual(min(stopped), min(running), (running, stopped))
+
     def test_a_line_takes_less_time_than_with_pythons_own_handler(self) -> None:
         theirs = SysLogHandler(address=self.reader.path)
         self.addCleanup(theirs.close)

@@ -199,6 +199,66 @@ def test_the_doctor_with_a_run_of_its_own(project: Project) -> None:
     assert "Stopped before the row" in said and "its mode= is upsert" in said
 
 
+CELERY_TASKS = """
+import os, signal
+from celery import Celery
+from celery.utils.log import get_task_logger
+from tasklog.celery import connect
+
+folder = os.environ["FOLDER"]
+app = Celery("shop", broker="filesystem://")
+app.conf.broker_transport_options = {"data_folder_in": folder, "data_folder_out": folder,
+                                    "polling_interval": 0.05}
+connect()
+log = get_task_logger("warehouse")
+
+@app.task(name="import_orders", bind=True)
+def import_orders(self, how):
+    log.info("try %d", self.request.retries + 1)
+    if how == "retry" and not self.request.retries:
+        raise self.retry(countdown=0, exc=OSError("busy"))
+    if how == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "fail":
+        raise ValueError("not a CSV file")
+"""
+
+
+def test_a_worker_of_celery(daemon: Tasklog, sqlite: Sqlite, tmp_path: Path) -> None:
+    """A real one, with processes that may die, and a folder for its broker."""
+    (tmp_path / "orders.py").write_text(CELERY_TASKS)
+    (tmp_path / "broker").mkdir()
+    env = {**os.environ, "PYTHONPATH": f"{REPO}/django:{tmp_path}", "FOLDER": str(tmp_path / "broker"),
+           "TASKLOG_SOCKET": str(daemon.socket)}
+    hows = ("retry", "die", "fail", "work")
+    sqlite.add(*hows)
+    daemon.run(action(sqlite))
+    for how in hows:
+        subprocess.run([sys.executable, "-c", f"from orders import import_orders as task;"
+                        f"task.apply_async([{how!r}], task_id={how!r})"], env=env, check=True)
+    with open(tmp_path / "worker.log", "w") as output:
+        worker = subprocess.Popen([sys.executable, "-m", "celery", "-A", "orders", "worker", "-c1", "-linfo",
+                                   "--without-gossip", "--without-mingle", "--without-heartbeat"],
+                                  env=env, stdout=output, stderr=output, cwd=tmp_path)
+    try:
+        sqlite.wait_ended(len(hows), 30)
+    except Timeout as error:
+        raise Timeout(f"{error}\n{(tmp_path / 'worker.log').read_text()}") from None
+    finally:
+        worker.terminate()
+        worker.wait(20)
+    rows = {how: (row.status, row.kind, re.sub(r"(?m)^\[[^]]*\] ", "", row.log or "").split("\n"))
+            for how, row in sqlite.rows().items()}
+    assert all(kind == "import_orders" for _, kind, _ in rows.values())
+    assert rows["work"][0] == "COMPLETED" and rows["work"][2][:-1] == ["try 1"]
+    status, _, texts = rows["retry"]
+    assert status == "COMPLETED" and texts[0] == "try 1" and texts[-2] == "try 2"
+    status, _, texts = rows["fail"]
+    assert status == "FAILED" and texts[:2] == ["try 1", "ValueError: not a CSV file"]
+    status, _, texts = rows["die"]
+    assert status == "FAILED" and texts[0] == "try 1" and texts[1].startswith("WorkerLostError: ")
+
+
 ROW = ("--row", "thoth_core.SqlDb:1")
 
 

@@ -99,6 +99,7 @@ class Journald:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
             stream.connect(str(self.folder / "stdout"))
             stream.sendall(f"{identifier}\n\n{severity}\n0\n0\n0\n0\n".encode())
+            self.sync()  # else it may not know whose bytes these are, and cuts lines where it does
             yield stream
 
 

@@ -77,8 +77,7 @@ def test_locked_rows_hold_up_no_others(daemon: Tasklog, postgresql: Postgresql) 
         log_tasks(daemon, range(300, 399))
         postgresql.wait_ended(100, seconds=3)
         counters = daemon.wait(lambda: (c := daemon.counters()).get("rows.oldest_ms", 0) > 2000
-                               and c, "an old result")
-        assert counters["rows.waiting"] == 300
+                               and c["rows.waiting"] == 300 and c, "300 results that wait")
         assert counters["rows.oldest_ms"] < 20000
         assert counters["database.retries"] > 0
         assert 0 < counters["database.write_ms"] <= counters["database.write_ms_max"] < 5000

@@ -552,7 +552,8 @@ class SpeedTest(ClientTest):
         finally:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        self.assertLessEqual(min(stopped), min(running), (running, stopped))
+        # No longer, but for what two runs of the same code differ by on a busy machine.
+        self.assertLessEqual(min(stopped), min(running) * 1.25, (running, stopped))
 
     def test_a_line_takes_less_time_than_with_pythons_own_handler(self) -> None:
         theirs = SysLogHandler(address=self.reader.path)

@@ -483,13 +483,10 @@ bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret
     case ENTRY_NOTE:
         return read_news(data, bytes, ret_entry);
     case ENTRY_CURSOR:
-        if (bytes > TASKLOG_CURSOR_BYTES_MAX)
-            return false;
-        /* fall through */
     case ENTRY_TASK:
         ret_entry->data = data;
         ret_entry->bytes = bytes;
-        return true;
+        return type == ENTRY_TASK || bytes <= TASKLOG_CURSOR_BYTES_MAX;
     default:
         return false;
     }

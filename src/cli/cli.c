@@ -5,24 +5,18 @@
 #include <stdarg.h>
 #include <time.h>
 
-static struct tasklog_now now(void *context)
-{
-    struct timespec mono, wall;
+#include "tasklog/system_clock.h"
 
-    (void)context;
-    clock_gettime(CLOCK_MONOTONIC, &mono);
-    clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct tasklog_now){
-        .mono_ms = (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000,
-        .wall_us = (int64_t)wall.tv_sec * 1000000 + wall.tv_nsec / 1000,
-    };
-}
-
-const struct tasklog_clock cli_clock = {.now = now};
+const struct tasklog_clock cli_clock = {.now = tasklog_system_now};
 
 int64_t cli_now_ms(void)
 {
-    return now(NULL).mono_ms;
+    return tasklog_system_now(NULL).mono_ms;
+}
+
+int64_t cli_now_s(void)
+{
+    return tasklog_system_now(NULL).wall_us / 1000000;
 }
 
 void cli_error(const char *format, ...)

@@ -30,8 +30,9 @@ extern const struct cli_command cli_tail;
 
 extern const struct tasklog_clock cli_clock;
 
-/* Milliseconds of a clock that never steps. */
+/* Milliseconds of a clock that never steps; seconds since 1970. */
 int64_t cli_now_ms(void);
+int64_t cli_now_s(void);
 
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

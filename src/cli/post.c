@@ -47,8 +47,7 @@ void post_line(struct post *post, int severity, const char *text, size_t bytes)
 
     do {
         size_t part = splitter_cut(text, bytes, limit);
-        frame_make(&post->frame, cli_clock.now(NULL).wall_us / 1000000, severity, text, part,
-                   &message);
+        frame_make(&post->frame, cli_now_s(), severity, text, part, &message);
         int r = send_one(post, &message);
         if (r == 0) {
             text += part;

@@ -132,7 +132,7 @@ static int read_options(int count, char **arguments, struct settings *settings)
 /* Ids of one kind may come from several hosts and containers at the same second. */
 static void make_id(struct settings *settings)
 {
-    time_t now = (time_t)(cli_clock.now(NULL).wall_us / 1000000);
+    time_t now = (time_t)cli_now_s();
     char stamp[32] = "";
     uint32_t random = 0;
     struct tm tm;
@@ -172,8 +172,7 @@ static void send_start(struct run *run)
     if (settings->total >= 0)
         bytes += snprintf(line + bytes, sizeof(line) - (size_t)bytes, " total=%" PRId64,
                           settings->total);
-    frame_make(&run->frame, cli_clock.now(NULL).wall_us / 1000000, LOG_INFO, line, (size_t)bytes,
-               &message);
+    frame_make(&run->frame, cli_now_s(), LOG_INFO, line, (size_t)bytes, &message);
     if (channel_send(&run->channel, &message, 1, &error) == 0)
         (void)queue_put_line(&run->queue, line, (size_t)bytes);
 }

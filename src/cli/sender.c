@@ -26,11 +26,6 @@ static int64_t deadline(struct sender *sender)
     return atomic_load(&sender->deadline_ms);
 }
 
-static int64_t now_s(void)
-{
-    return cli_clock.now(NULL).wall_us / 1000000;
-}
-
 /* How long a wait may be; 0 = it is over. */
 static int64_t left_ms(struct sender *sender, int64_t until_ms)
 {
@@ -199,7 +194,7 @@ static void send_record(struct sender *sender, const struct queue_record *record
 {
     struct splitter_part part;
 
-    sender->second = now_s();
+    sender->second = cli_now_s();
     switch ((enum queue_kind)record->kind) {
     case QUEUE_TEXT:
         send_text(sender, record);
@@ -241,7 +236,7 @@ static void send_end(struct sender *sender)
     char *line = ending_write(sender->marker, &sender->ending);
     if (!line)
         return;
-    frame_make(sender->frame, now_s(), LOG_INFO, line, strlen(line), &sender->batch[0]);
+    frame_make(sender->frame, cli_now_s(), LOG_INFO, line, strlen(line), &sender->batch[0]);
     for (;;) {
         int error;
         if (channel_send(sender->channel, sender->batch, 1, &error) == 1) {

@@ -23,6 +23,7 @@
 
 #include "feed.h"
 #include "reader.h"
+#include "tasklog/system_clock.h"
 
 #define CONFIGURATION "/etc/tasklog/journald.conf"
 #define STATE_FOLDER "/var/lib/tasklog-journald"
@@ -42,19 +43,6 @@ struct daemon {
 /* Any thread may write to it; systemd wants to be told something. */
 static int wake_fd = -1;
 
-static struct tasklog_now now(void *context)
-{
-    struct timespec mono, wall;
-
-    (void)context;
-    clock_gettime(CLOCK_MONOTONIC, &mono);
-    clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct tasklog_now){
-        .mono_ms = (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000,
-        .wall_us = (int64_t)wall.tv_sec * 1000000 + wall.tv_nsec / 1000,
-    };
-}
-
 static void say(const char *target, int severity, const char *text)
 {
     /* systemd takes the severity off again. */
@@ -70,13 +58,15 @@ static void wake(void)
     (void)!write(wake_fd, &one, sizeof(one));
 }
 
-static const struct feed_hooks hooks = {.clock = {.now = now}, .say = say, .begun = wake};
+static const struct feed_hooks hooks = {.clock = {.now = tasklog_system_now},
+                                        .say = say,
+                                        .begun = wake};
 
 /* ---- systemd ---- */
 
 static bool all_alive(const struct daemon *daemon)
 {
-    int64_t now_ms = now(NULL).mono_ms;
+    int64_t now_ms = tasklog_system_now(NULL).mono_ms;
 
     for (size_t i = 0; i < daemon->count; i++)
         if (now_ms > feed_alive_ms(daemon->feeds[i]) + DEAD_MS)

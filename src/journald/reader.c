@@ -16,6 +16,8 @@
 #include "frame.h"
 #include "join.h"
 #include "position.h"
+#include "tasklog/system_clock.h"
+#include "tasklog/tag.h"
 
 enum {
     WAIT_US = 500000,
@@ -51,10 +53,7 @@ struct reader {
 
 static int64_t now_ms(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return tasklog_system_now(NULL).mono_ms;
 }
 
 static int fail(const char *what, int r)
@@ -104,7 +103,7 @@ static int compare_kinds(const void *key, const void *element)
 
 static bool takes_kind(const struct reader *reader, struct entry_text kind)
 {
-    char text[TASKLOG_KINDS_MAX];
+    char text[TASKLOG_KIND_BYTES_MAX + 1];
 
     if (!kind.data || kind.bytes >= sizeof(text))
         return false;
@@ -257,15 +256,14 @@ static int take_entry(struct reader *reader)
         reader->repeats =
             cursor_parse(reader->position.settled, &settled) && !cursor_is_after(&cursor, &settled);
     }
+    bool new_boot = is_new_boot(reader, &cursor);
     if (!reader->repeats) {
         r = tell_gap(reader, &cursor);
-        if (r == 0 && is_new_boot(reader, &cursor)) {
+        if (r == 0 && new_boot) {
             struct frame frame = {.type = FRAME_BOOT};
             r = tell(reader, &frame);
         }
         strcpy(reader->position.settled, reader->cursor);
-    } else {
-        (void)is_new_boot(reader, &cursor);
     }
     reader->last = cursor;
     reader->has_last = true;

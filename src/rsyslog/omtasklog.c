@@ -31,6 +31,7 @@
 
 #include "tasklog/collector.h"
 #include "tasklog/moment.h"
+#include "tasklog/system_clock.h"
 #include "tasklog/tag.h"
 
 MODULE_TYPE_OUTPUT;
@@ -112,19 +113,6 @@ struct modConfData_s {
 };
 
 /* ---- what the collector is lent ---- */
-
-static struct tasklog_now now(void *context)
-{
-    struct timespec mono, wall;
-
-    (void)context;
-    clock_gettime(CLOCK_MONOTONIC, &mono);
-    clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct tasklog_now){
-        .mono_ms = (int64_t)mono.tv_sec * 1000 + mono.tv_nsec / 1000000,
-        .wall_us = (int64_t)wall.tv_sec * 1000000 + wall.tv_nsec / 1000,
-    };
-}
 
 static void say(void *context, int severity, const char *text)
 {
@@ -222,7 +210,7 @@ finalize_it:
 /* Actions are stopped one after the other, and must not each take the whole time. */
 static int stop_time_left_ms(void)
 {
-    int64_t now_ms = now(NULL).mono_ms;
+    int64_t now_ms = tasklog_system_now(NULL).mono_ms;
 
     if (stop_until_ms == 0)
         stop_until_ms = now_ms + STOP_TIMEOUT_MS;
@@ -540,7 +528,9 @@ finalize_it:
 
 static rsRetVal start_instance(instanceData *pData, const rsconf_t *conf)
 {
-    const struct tasklog_hooks hooks = {.clock = {.now = now}, .say = say, .context = pData};
+    const struct tasklog_hooks hooks = {.clock = {.now = tasklog_system_now},
+                                        .say = say,
+                                        .context = pData};
     char error[TASKLOG_ERROR_BYTES];
     int r;
     DEFiRet;

@@ -26,6 +26,9 @@
 
 #include "tasklog/config.h"
 
+/* Where tasklog-journald has its spools, unless systemd names another folder. */
+#define TASKLOG_STATE_FOLDER "/var/lib/tasklog-journald"
+
 enum { TASKLOG_TARGETS_MAX = 64, TASKLOG_KINDS_MAX = 256 };
 
 /* Where to begin when the spool knows nothing yet. */

@@ -14,11 +14,6 @@
 
 enum { TIMEOUT_MS = 10000 };
 
-struct check {
-    size_t count; /* targets that were looked at */
-    size_t wrong; /* of them */
-};
-
 static void print_usage(FILE *out)
 {
     fputs("usage: tasklog check CONF ...\n\n"
@@ -72,15 +67,14 @@ static void complain(const struct check_target *found, const char *why)
 
 static void check_target(void *context, const struct check_target *found)
 {
-    struct check *check = context;
+    size_t *wrong = context; /* how many targets were */
     struct tasklog_store *store = NULL;
     char error[TASKLOG_ERROR_BYTES] = "out of memory";
 
-    check->count++;
     if (tasklog_store_new(tasklog_config_target(found->config), &cli_clock, error, sizeof(error),
                           &store) < 0) {
         complain(found, error);
-        check->wrong++;
+        (*wrong)++;
         return;
     }
     int r = tasklog_store_open(store, TIMEOUT_MS);
@@ -88,7 +82,7 @@ static void check_target(void *context, const struct check_target *found)
     printf("  %s\n\n", r == 0 ? "all right" : "WRONG");
     if (r < 0) {
         complain(found, tasklog_store_message(store));
-        check->wrong++;
+        (*wrong)++;
     }
     tasklog_store_free(store);
 }
@@ -96,8 +90,7 @@ static void check_target(void *context, const struct check_target *found)
 static int run(int count, char **arguments)
 {
     static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    struct check check = {0};
-    size_t mistakes = 0;
+    size_t mistakes = 0, wrong = 0;
     int option;
 
     while ((option = getopt_long(count, arguments, "h", options, NULL)) != -1) {
@@ -109,8 +102,8 @@ static int run(int count, char **arguments)
         return CLI_USAGE;
     }
     for (int i = optind; i < count; i++)
-        mistakes += check_source_read(arguments[i], check_target, &check);
-    return mistakes + check.wrong > 0 ? CLI_FAILED : CLI_OK;
+        mistakes += check_source_read(arguments[i], check_target, &wrong);
+    return mistakes + wrong > 0 ? CLI_FAILED : CLI_OK;
 }
 
 const struct cli_command cli_check = {"check", "look whether a configuration and its database fit",

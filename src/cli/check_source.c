@@ -14,7 +14,6 @@
 #include "rainer.h"
 #include "tasklog/targets.h"
 
-#define STATE_FOLDER "/var/lib/tasklog-journald" /* as tasklog-journald has it */
 enum { FILE_BYTES_MAX = 16 << 20, FILES_MAX = 1000, DEPTH_MAX = 10, SPOOL_BYTES = 1024 };
 
 struct file {
@@ -75,7 +74,7 @@ static void read_sections(struct source *source, const char *path)
     struct tasklog_targets *targets;
     char error[TASKLOG_ERROR_BYTES];
 
-    if (tasklog_targets_read(path, STATE_FOLDER, error, &targets) < 0) {
+    if (tasklog_targets_read(path, TASKLOG_STATE_FOLDER, error, &targets) < 0) {
         cli_error("%s", error);
         source->mistakes++;
         return;

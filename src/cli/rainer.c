@@ -185,7 +185,7 @@ static size_t name_span(const struct scan *scan)
     return (size_t)(at - scan->at);
 }
 
-/* strndup may look for the end of a string that has none. */
+/* As strndup; but that is taken, by a strict address sanitizer, to look beyond the end. */
 static char *copy_bytes(const char *data, size_t bytes)
 {
     char *copy = malloc(bytes + 1);

@@ -16,13 +16,13 @@
 #include "ring.h"
 #include "tasklog/follow.h"
 #include "tasklog/tag.h"
+#include "tasklog/targets.h"
 #include "tasklog/view.h"
 
 enum { NO_TASK = 3, SPOOLS_MAX = 64, POLL_MS = 50, LOOK_AGAIN_MS = 500, LINES_DEFAULT = 10 };
 static const int64_t WAIT_MAX_S = INT64_C(100) * 365 * 24 * 3600;
 
-static const char *const default_folders[] = {"/var/spool/rsyslog/tasklog",
-                                              "/var/lib/tasklog-journald"};
+static const char *const default_folders[] = {"/var/spool/rsyslog/tasklog", TASKLOG_STATE_FOLDER};
 
 enum state { NOTHING, RUNNING, OVER };
 
@@ -313,19 +313,9 @@ static bool read_number(const char *text, int64_t most, int64_t *ret_number)
 /* KIND[ID], with or without the colon of a tag. */
 static bool read_tag(const char *text, struct tasklog_tag *ret_tag)
 {
-    const char *bracket = strchr(text, '[');
     size_t bytes = strlen(text);
 
-    if (bytes > 0 && text[bytes - 1] == ':')
-        bytes--;
-    if (!bracket || bytes == 0 || text[bytes - 1] != ']')
-        return false;
-    ret_tag->kind = text;
-    ret_tag->kind_bytes = (size_t)(bracket - text);
-    ret_tag->id = bracket + 1;
-    ret_tag->id_bytes = bytes - ret_tag->kind_bytes - 2;
-    return tasklog_kind_is_valid(ret_tag->kind, ret_tag->kind_bytes) &&
-           tasklog_id_is_valid(ret_tag->id, ret_tag->id_bytes);
+    return !tasklog_tag_parse(text, bytes, ret_tag) && ret_tag->used_bytes == bytes;
 }
 
 static bool set_option(struct tail *tail, int option)

@@ -26,7 +26,6 @@
 #include "tasklog/system_clock.h"
 
 #define CONFIGURATION "/etc/tasklog/journald.conf"
-#define STATE_FOLDER "/var/lib/tasklog-journald"
 
 enum { STATUS_MS = 2000, DEAD_MS = 30000, STATUS_BYTES = 1024 };
 enum { EXIT_USAGE = 2 };
@@ -242,15 +241,16 @@ static int read_journal(int count, char **arguments)
     return reader_run(&options);
 }
 
-static const char usage[] = "usage: tasklog-journald [-c FILE]\n"
-                            "\n"
-                            "Gathers the log lines of tasks from the systemd journal and writes "
-                            "each task's log into a database row.\n"
-                            "\n"
-                            "  -c, --config FILE  the targets (default " CONFIGURATION ")\n"
-                            "  -h, --help         print this\n"
-                            "\n"
-                            "Spools lie below $STATE_DIRECTORY (default " STATE_FOLDER ").\n";
+static const char usage[] =
+    "usage: tasklog-journald [-c FILE]\n"
+    "\n"
+    "Gathers the log lines of tasks from the systemd journal and writes "
+    "each task's log into a database row.\n"
+    "\n"
+    "  -c, --config FILE  the targets (default " CONFIGURATION ")\n"
+    "  -h, --help         print this\n"
+    "\n"
+    "Spools lie below $STATE_DIRECTORY (default " TASKLOG_STATE_FOLDER ").\n";
 
 int main(int count, char **arguments)
 {
@@ -280,5 +280,5 @@ int main(int count, char **arguments)
                 usage);
         return EXIT_USAGE;
     }
-    return serve(path, state_folder && *state_folder ? state_folder : STATE_FOLDER);
+    return serve(path, state_folder && *state_folder ? state_folder : TASKLOG_STATE_FOLDER);
 }

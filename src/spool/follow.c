@@ -33,18 +33,6 @@ struct tasklog_follow {
 
 /* ---- folder ---- */
 
-/* The number of a segment, from its name; 0 if it is another file. */
-static uint64_t number_of(const char *file)
-{
-    char name[SEGMENT_NAME_BYTES];
-    uint64_t number = strtoull(file, NULL, 10);
-
-    if (number == 0 || number > UINT32_MAX)
-        return 0;
-    segment_name(number, name);
-    return strcmp(name, file) == 0 ? number : 0;
-}
-
 /* The lowest number above `after`, 0 if there is none. */
 static int find_next(const struct tasklog_follow *follow, uint64_t after, uint64_t *ret_number)
 {
@@ -60,7 +48,7 @@ static int find_next(const struct tasklog_follow *follow, uint64_t after, uint64
     }
     *ret_number = 0;
     while ((entry = readdir(folder)) != NULL) {
-        uint64_t number = number_of(entry->d_name);
+        uint64_t number = segment_number(entry->d_name);
         if (number > after && (*ret_number == 0 || number < *ret_number))
             *ret_number = number;
     }
@@ -158,11 +146,7 @@ static int look(const struct tasklog_follow *follow, struct tasklog_follow_recor
     size_t skip = follow->offset - follow->block_at;
     size_t have = skip < follow->block_bytes ? follow->block_bytes - skip : 0;
     const char *at = follow->block + skip;
-    struct {
-        uint32_t bytes;
-        uint32_t type;
-        uint64_t check;
-    } head;
+    struct segment_record head;
 
     *ret_bytes = sizeof(head);
     if (have < sizeof(head))

@@ -21,6 +21,17 @@ void segment_name(uint64_t number, char name[SEGMENT_NAME_BYTES])
     snprintf(name, SEGMENT_NAME_BYTES, "%012llu.seg", (unsigned long long)number);
 }
 
+uint64_t segment_number(const char *name)
+{
+    char own[SEGMENT_NAME_BYTES];
+    uint64_t number = strtoull(name, NULL, 10);
+
+    if (number == 0 || number > UINT32_MAX)
+        return 0;
+    segment_name(number, own);
+    return strcmp(own, name) == 0 ? number : 0;
+}
+
 size_t segment_record_bytes(size_t payload_bytes)
 {
     size_t bytes = sizeof(struct segment_record) + payload_bytes;

@@ -35,6 +35,9 @@ struct segment {
 
 void segment_name(uint64_t number, char name[SEGMENT_NAME_BYTES]);
 
+/* The number of the segment that has this file name; 0 if it is another file's. */
+uint64_t segment_number(const char *name);
+
 /* How much room a record takes, header and padding with it. */
 size_t segment_record_bytes(size_t payload_bytes);
 

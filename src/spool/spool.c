@@ -112,12 +112,8 @@ static int list_read(struct tasklog_spool *spool)
         return r;
     }
     while (r == 0 && (entry = readdir(folder)) != NULL) {
-        char name[SEGMENT_NAME_BYTES];
-        uint64_t number = strtoull(entry->d_name, NULL, 10);
-        if (number == 0 || number > UINT32_MAX)
-            continue;
-        segment_name(number, name);
-        if (strcmp(name, entry->d_name) != 0)
+        uint64_t number = segment_number(entry->d_name);
+        if (number == 0)
             continue;
         r = list_make_room(spool);
         if (r == 0)

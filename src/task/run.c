@@ -33,18 +33,6 @@ struct tasklog_result *run_new(size_t struct_bytes, const struct tasklog_line *l
     return run;
 }
 
-/* A string of `bytes` bytes, behind which nothing is looked at. */
-static char *copy_bytes(const char *data, size_t bytes)
-{
-    char *copy = malloc(bytes + 1);
-
-    if (!copy)
-        return NULL;
-    memcpy(copy, data, bytes);
-    copy[bytes] = '\0';
-    return copy;
-}
-
 static void free_extra(struct run_extra *extra)
 {
     if (!extra)
@@ -230,7 +218,7 @@ static int add_names(struct run_extra *extra, struct control *control)
         if (!grown)
             goto failed;
         extra->counters = grown;
-        char *name = copy_bytes(counter->name, counter->name_bytes);
+        char *name = text_copy(counter->name, counter->name_bytes);
         if (!name)
             goto failed;
         grown[extra->counter_count++] = (struct run_counter){name, 0};
@@ -306,7 +294,7 @@ int run_reserve_message(struct tasklog_result *run, int severity, const char *te
         return r;
     const char *newline = memchr(text, '\n', bytes);
     size_t line_bytes = newline ? (size_t)(newline - text) : bytes;
-    run->extra->first_error = copy_bytes(text, text_cut(text, line_bytes, FIRST_ERROR_BYTES_MAX));
+    run->extra->first_error = text_copy(text, text_cut(text, line_bytes, FIRST_ERROR_BYTES_MAX));
     return run->extra->first_error ? 0 : -ENOMEM;
 }
 
@@ -353,7 +341,7 @@ void run_set_origin(struct tasklog_result *run, const char *origin, size_t bytes
     if (bytes == 0 || (strlen(known) == bytes && memcmp(known, origin, bytes) == 0) ||
         run_need_extra(run) < 0)
         return;
-    char *copy = copy_bytes(origin, bytes);
+    char *copy = text_copy(origin, bytes);
     if (!copy)
         return;
     free(run->extra->origin);

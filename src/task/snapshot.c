@@ -159,11 +159,9 @@ static int read_counters(struct reader *reader, struct run_extra *extra, uint32_
         const char *name = bytes <= CONTROL_NAME_BYTES_MAX ? get(reader, bytes) : NULL;
         if (!name)
             return -EBADMSG;
-        extra->counters[i].name = malloc((size_t)bytes + 1);
+        extra->counters[i].name = text_copy(name, bytes);
         if (!extra->counters[i].name)
             return -ENOMEM;
-        memcpy(extra->counters[i].name, name, bytes);
-        extra->counters[i].name[bytes] = '\0';
         extra->counter_count = i + 1;
     }
     return 0;
@@ -212,10 +210,9 @@ static int read_extra(struct reader *reader, const struct head *head, struct tas
     extra->errors = head->errors;
     extra->process = head->process;
     if (head->first_error_bytes > 0) {
-        extra->first_error = calloc(1, (size_t)head->first_error_bytes + 1);
+        extra->first_error = text_copy(error, head->first_error_bytes);
         if (!extra->first_error)
             return -ENOMEM;
-        memcpy(extra->first_error, error, head->first_error_bytes);
         if (!text_is_valid(extra->first_error, head->first_error_bytes))
             return -EBADMSG;
     }

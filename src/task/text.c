@@ -214,3 +214,15 @@ void text_buffer_done(struct text_buffer *buffer)
     free(buffer->data);
     *buffer = (struct text_buffer){0};
 }
+
+char *text_copy(const char *data, size_t bytes)
+{
+    char *copy = malloc(bytes + 1);
+
+    if (!copy)
+        return NULL;
+    if (bytes > 0)
+        memcpy(copy, data, bytes);
+    copy[bytes] = '\0';
+    return copy;
+}

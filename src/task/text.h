@@ -40,4 +40,7 @@ int text_buffer_reserve(struct text_buffer *buffer, size_t bytes)
     __attribute__((warn_unused_result));
 void text_buffer_done(struct text_buffer *buffer);
 
+/* A string of `bytes` bytes, behind which nothing is looked at; to be freed. NULL for want of memory. */
+char *text_copy(const char *data, size_t bytes);
+
 #endif

@@ -42,22 +42,12 @@ void deaths_shift(struct deaths *deaths, int64_t shift_ms)
     }
 }
 
-bool death_is_of(const char *origin, const char *sender_origin)
-{
-    size_t bytes = strlen(origin);
-
-    if (bytes == 0)
-        return true;
-    return strncmp(sender_origin, origin, bytes) == 0 &&
-           (sender_origin[bytes] == '\0' || sender_origin[bytes] == ':');
-}
-
 static bool is_of(const struct death *death, const struct tasklog_sender *sender)
 {
     const struct tasklog_process *dead = &death->process, *named = &sender->process;
 
     if (dead->pid == 0)
-        return sender->run < death->position && death_is_of(death->origin, sender->origin);
+        return sender->run < death->position && origin_covers(death->origin, sender->origin);
     return dead->pid == named->pid && dead->start == named->start && dead->boot == named->boot;
 }
 

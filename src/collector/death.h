@@ -9,13 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "origin.h"
 #include "tasklog/table.h"
 
 enum { DEATH_TEXT_BYTES = 320 };
 
 struct death {
     struct tasklog_process process; /* pid 0: the origin counts */
-    char origin[TASKLOG_ORIGIN_BYTES_MAX + 1];
+    char origin[ORIGIN_BYTES];
     char text[DEATH_TEXT_BYTES]; /* how, for people */
     uint64_t position;           /* of the news of an origin in the spool: tasks that have begun
                                     behind it are others */
@@ -43,8 +44,5 @@ const struct death *deaths_find(const struct deaths *deaths, const struct tasklo
                                 int64_t now_ms);
 
 void deaths_drop_due(struct deaths *deaths, int64_t now_ms);
-
-/* Is the sender one of this origin: it itself, or, if it names no process, one of its processes? "" = all. */
-bool death_is_of(const char *origin, const char *sender_origin);
 
 #endif

@@ -228,23 +228,24 @@ int entry_write_process(struct tasklog_spool *spool, const struct tasklog_line *
     return write_entry(spool, ENTRY_PROCESS, pieces, sizeof(pieces) / sizeof(pieces[0]));
 }
 
-int entry_write_news(struct tasklog_spool *spool, enum entry_type type,
-                     const struct tasklog_line *source, const char *detail, struct tasklog_now now,
+int entry_write_news(struct tasklog_spool *spool, const struct entry *news,
                      tasklog_position *ret_position)
 {
-    const struct news_head head = {.mono_ms = now.mono_ms,
-                                   .wall_us = now.wall_us,
-                                   .detail_bytes = (uint32_t)strlen(detail),
+    const struct tasklog_line *source = &news->line;
+    const struct news_head head = {.mono_ms = news->now.mono_ms,
+                                   .wall_us = news->now.wall_us,
+                                   .detail_bytes = (uint32_t)strlen(news->detail),
                                    .origin_bytes = (uint32_t)source->origin_bytes};
     const struct tasklog_spool_piece pieces[] = {{&head, sizeof(head)},
-                                                 {detail, head.detail_bytes},
+                                                 {news->detail, head.detail_bytes},
                                                  {source->origin, source->origin_bytes},
                                                  {source->cursor, source->cursor_bytes}};
     size_t bytes = sizeof(head) + head.detail_bytes + source->origin_bytes + source->cursor_bytes;
     int r = tasklog_spool_reserve(spool, bytes, ret_position);
 
     if (r == 0)
-        tasklog_spool_write(spool, (uint32_t)type, pieces, sizeof(pieces) / sizeof(pieces[0]));
+        tasklog_spool_write(spool, (uint32_t)news->type, pieces,
+                            sizeof(pieces) / sizeof(pieces[0]));
     return r;
 }
 

@@ -92,9 +92,8 @@ int entry_write_cursor(struct tasklog_spool *spool, const char *cursor, size_t b
                        tasklog_position *ret_position) __attribute__((warn_unused_result));
 int entry_write_process(struct tasklog_spool *spool, const struct tasklog_line *key,
                         const struct tasklog_process *process) __attribute__((warn_unused_result));
-/* DEATH or NOTE: of the `origin` of `source`, whose cursor stands behind it. */
-int entry_write_news(struct tasklog_spool *spool, enum entry_type type,
-                     const struct tasklog_line *source, const char *detail, struct tasklog_now now,
+/* DEATH or NOTE. */
+int entry_write_news(struct tasklog_spool *spool, const struct entry *news,
                      tasklog_position *ret_position) __attribute__((warn_unused_result));
 int entry_write_rules(struct tasklog_spool *spool, const struct tasklog_rules *rules)
     __attribute__((warn_unused_result));

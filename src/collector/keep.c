@@ -15,6 +15,7 @@
 
 #include "entry.h"
 #include "redelivery.h"
+#include "replay_clock.h"
 #include "state.h"
 #include "tasklog/letter.h"
 #include "tasklog/letterbox.h"
@@ -46,20 +47,10 @@ struct replay {
     size_t done_count;
     size_t done_size;
     bool whole; /* no damage: what has no beginning belongs to a run that is done */
-    bool begun;
-    int64_t offset_ms; /* added to the recorded times */
-    int64_t last_ms;   /* the latest of them, so shifted */
+    struct replay_clock clock;
     uint64_t lines;
     uint64_t unknown;
 };
-
-static struct tasklog_now shifted(struct replay *replay, struct tasklog_now now)
-{
-    now.mono_ms += replay->offset_ms;
-    replay->last_ms = now.mono_ms;
-    replay->begun = true;
-    return now;
-}
 
 /* First round: what is done need not be kept until the replay comes to the note of it. Without memory
  * for that it is. */
@@ -162,21 +153,21 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         if (collector->redelivery && entry.line.cursor_bytes == 0)
             redelivery_remember(collector->redelivery, &entry.line);
         if (is_tail_of_done(replay, &entry, position)) {
-            (void)shifted(replay, entry.now);
+            (void)replay_clock_at(&replay->clock, entry.now);
             break;
         }
-        r = tasklog_table_accept(collector->table, &entry.line, shifted(replay, entry.now),
-                                 entry.tight, &results);
+        r = tasklog_table_accept(collector->table, &entry.line,
+                                 replay_clock_at(&replay->clock, entry.now), entry.tight, &results);
         keep_results(replay, &results);
         (void)collector_relieve(collector);
         break;
     case ENTRY_CLOSE:
         r = tasklog_table_close(collector->table, &entry.line, entry.reason, entry.detail,
-                                shifted(replay, entry.now), &results);
+                                replay_clock_at(&replay->clock, entry.now), &results);
         keep_results(replay, &results);
         break;
     case ENTRY_DONE:
-        (void)shifted(replay, entry.now);
+        (void)replay_clock_at(&replay->clock, entry.now);
         tasklog_results_remove(&collector->queue, entry.run, entry.result, entry.end_chars);
         break;
     case ENTRY_TEXT:
@@ -185,19 +176,15 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         tasklog_table_identify(collector->table, &entry.line, &entry.process);
         break;
     case ENTRY_DEATH:
-        collector_spool_at(collector, entry.line.cursor, entry.line.cursor_bytes, position);
-        collector_hear_death(collector, &entry.line, entry.detail,
-                             shifted(replay, entry.now).mono_ms, position);
-        break;
     case ENTRY_NOTE:
-        collector_spool_at(collector, entry.line.cursor, entry.line.cursor_bytes, position);
-        r = collector_hear_note(collector, &entry.line, entry.detail, shifted(replay, entry.now));
+        entry.now = replay_clock_at(&replay->clock, entry.now);
+        r = collector_hear(collector, &entry, position);
         break;
     case ENTRY_CURSOR:
         collector_spool_at(collector, entry.data, entry.bytes, position);
         break;
     case ENTRY_TIME:
-        (void)shifted(replay, entry.now);
+        (void)replay_clock_at(&replay->clock, entry.now);
         break;
     case ENTRY_RULES: /* a line means what it meant then, whatever the configuration says now */
         entry.rules.marker = entry.marker;
@@ -208,7 +195,7 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         break;
     case ENTRY_TASK:
         r = tasklog_table_restore(collector->table, entry.data, entry.bytes, position,
-                                  replay->offset_ms);
+                                  replay->clock.offset_ms);
         replay->unknown += r == -EBADMSG;
         if (r == -EBADMSG)
             r = 0;
@@ -216,9 +203,7 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
     case ENTRY_START:
         if (collector->redelivery)
             redelivery_begin_life(collector->redelivery, entry.now.wall_us);
-        if (replay->begun)
-            replay->offset_ms = replay->last_ms - entry.now.mono_ms;
-        (void)shifted(replay, entry.now);
+        replay_clock_start(&replay->clock, entry.now);
         break;
     }
     return r < 0 ? r : 0;
@@ -272,7 +257,7 @@ static int replay_spool(struct tasklog_collector *collector, char *error)
     }
     struct tasklog_now now = collector_now(collector);
     collector->redelivery_until_ms = now.mono_ms + REDELIVERY_MS;
-    if (!replay.begun) { /* the first life: nothing has been sent before */
+    if (!replay.clock.begun) { /* the first life: nothing has been sent before */
         redelivery_free(collector->redelivery);
         collector->redelivery = NULL;
     }
@@ -283,7 +268,7 @@ static int replay_spool(struct tasklog_collector *collector, char *error)
         snprintf(error, TASKLOG_ERROR_BYTES, "out of memory");
         return r;
     }
-    int64_t shift_ms = replay.begun ? now.mono_ms - replay.last_ms : 0;
+    int64_t shift_ms = replay.clock.begun ? now.mono_ms - replay.clock.last_ms : 0;
     tasklog_table_resume(collector->table, shift_ms);
     deaths_shift(&collector->deaths, shift_ms);
     say_recovered(collector, &replay, &damage);

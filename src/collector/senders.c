@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "entry.h"
+#include "origin.h"
 #include "state.h"
 
 enum {
@@ -17,12 +18,12 @@ enum {
 };
 
 static void add_process_death(struct tasklog_collector *collector,
-                              const struct tasklog_process *process, const char *how, int grace_ms)
+                              const struct tasklog_process *process, int grace_ms)
 {
     int64_t now_ms = collector_now(collector).mono_ms;
     struct death death = {.process = *process, .due_ms = now_ms + grace_ms};
 
-    snprintf(death.text, sizeof(death.text), "process %u %s", process->pid, how);
+    snprintf(death.text, sizeof(death.text), "process %u died without an end marker", process->pid);
     deaths_add(&collector->deaths, &death);
 }
 
@@ -32,7 +33,7 @@ void collector_process_died(void *context, const struct tasklog_process *process
     struct tasklog_collector *collector = context;
 
     pthread_mutex_lock(&collector->lock);
-    add_process_death(collector, process, "died without an end marker", GRACE_MS);
+    add_process_death(collector, process, GRACE_MS);
     collector_wake_timer(collector);
     pthread_mutex_unlock(&collector->lock);
 }
@@ -47,7 +48,7 @@ void collector_watch(struct tasklog_collector *collector, const struct tasklog_l
     if (line->position != 0 && entry_write_process(collector->spool, line, &process) < 0)
         collector->unspooled++;
     if (!lives)
-        add_process_death(collector, &process, "died without an end marker", GRACE_MS);
+        add_process_death(collector, &process, GRACE_MS);
 }
 
 /* Of each running task that the spool had. */
@@ -63,8 +64,7 @@ static const char *watch_again(void *context, const struct tasklog_sender *sende
     if (process.pid == 0)
         return NULL;
     if (!watch_add(collector->watch, &process))
-        add_process_death(collector, &sender->process, "died without an end marker",
-                          GRACE_AT_START_MS);
+        add_process_death(collector, &sender->process, GRACE_AT_START_MS);
     else
         tasklog_table_identify(collector->table, &key, &process);
     return NULL;
@@ -82,22 +82,27 @@ void collector_watch_all(struct tasklog_collector *collector)
 
 /* ---- deaths that are due ---- */
 
+struct moment {
+    const struct deaths *deaths;
+    int64_t now_ms;
+};
+
 static const char *judge_death(void *context, const struct tasklog_sender *sender)
 {
-    const struct tasklog_collector *collector = context;
-    const struct death *death = deaths_find(&collector->deaths, sender, collector->deaths_now_ms);
+    const struct moment *moment = context;
+    const struct death *death = deaths_find(moment->deaths, sender, moment->now_ms);
 
     return death ? death->text : NULL;
 }
 
 void collector_close_dead(struct tasklog_collector *collector, struct tasklog_now now)
 {
+    struct moment moment = {&collector->deaths, now.mono_ms};
     struct tasklog_results results = {0};
 
     if (deaths_due_ms(&collector->deaths) > now.mono_ms)
         return;
-    collector->deaths_now_ms = now.mono_ms;
-    if (tasklog_table_close_dead(collector->table, judge_death, collector, now, &results) == 0)
+    if (tasklog_table_close_dead(collector->table, judge_death, &moment, now, &results) == 0)
         deaths_drop_due(&collector->deaths, now.mono_ms);
     collector_keep_closed(collector, &results, now);
     tasklog_results_append(&collector->queue, &results);
@@ -105,73 +110,39 @@ void collector_close_dead(struct tasklog_collector *collector, struct tasklog_no
 
 /* ---- news of the source ---- */
 
-void collector_hear_death(struct tasklog_collector *collector, const struct tasklog_line *source,
-                          const char *how, int64_t now_ms, tasklog_position position)
+int collector_hear(struct tasklog_collector *collector, const struct entry *news,
+                   tasklog_position position)
 {
-    struct death death = {.position = position, .due_ms = now_ms};
+    struct death death = {.position = position, .due_ms = news->now.mono_ms};
 
-    if (source->origin_bytes > TASKLOG_ORIGIN_BYTES_MAX)
-        return;
-    if (source->origin_bytes > 0)
-        memcpy(death.origin, source->origin, source->origin_bytes);
-    if (source->origin_bytes > 0) /* nothing of all of them is still on its way */
+    collector_spool_at(collector, news->line.cursor, news->line.cursor_bytes, position);
+    if (news->type == ENTRY_NOTE)
+        return origin_note(collector->table, &news->line, news->detail, news->now);
+    origin_of(&news->line, death.origin);
+    if (death.origin[0]) /* nothing of all of them is still on its way */
         death.due_ms += GRACE_MS;
-    snprintf(death.text, sizeof(death.text), "%s", how);
+    snprintf(death.text, sizeof(death.text), "%.*s", DEATH_TEXT_BYTES - 1, news->detail);
     deaths_add(&collector->deaths, &death);
+    return 0;
 }
 
-struct note {
-    char origin[TASKLOG_ORIGIN_BYTES_MAX + 1];
-    const char *text;
-};
-
-static const char *judge_note(void *context, const struct tasklog_sender *sender)
+/* Takes news, with their cursor in the same step. */
+static int take_news(struct tasklog_collector *collector, enum entry_type type,
+                     const struct tasklog_line *source, const char *text, uint64_t count)
 {
-    const struct note *note = context;
-
-    return death_is_of(note->origin, sender->origin) ? note->text : NULL;
-}
-
-int collector_hear_note(struct tasklog_collector *collector, const struct tasklog_line *source,
-                        const char *text, struct tasklog_now now)
-{
-    struct note note = {.text = text};
-
-    if (source->origin_bytes > TASKLOG_ORIGIN_BYTES_MAX)
-        return 0;
-    if (source->origin_bytes > 0)
-        memcpy(note.origin, source->origin, source->origin_bytes);
-    int r = tasklog_table_note(collector->table, judge_note, &note, now);
-    return r < 0 ? r : 0;
-}
-
-/* With the position of what was heard, in the same step. */
-static int keep_news(struct tasklog_collector *collector, enum entry_type type,
-                     const struct tasklog_line *source, const char *text, struct tasklog_now now,
-                     tasklog_position *ret_position)
-{
-    if (!collector->spool)
-        return -ENOTSUP;
-    int r = entry_write_news(collector->spool, type, source, text, now, ret_position);
-    if (r == 0)
-        collector_spool_at(collector, source->cursor, source->cursor_bytes, *ret_position);
-    return r;
-}
-
-int tasklog_collector_died(struct tasklog_collector *collector, const struct tasklog_line *source,
-                           const char *how)
-{
-    char text[DEATH_TEXT_BYTES];
-
-    snprintf(text, sizeof(text), "%s", how);
-    pthread_mutex_lock(&collector->lock);
-    struct tasklog_now now = collector_now(collector);
+    struct entry news = {.type = type, .line = *source};
     tasklog_position position;
-    int r = keep_news(collector, ENTRY_DEATH, source, text, now, &position);
+
+    snprintf(news.detail, DEATH_TEXT_BYTES, "%s", text);
+    pthread_mutex_lock(&collector->lock);
+    news.now = collector_now(collector);
+    int r = collector->spool ? entry_write_news(collector->spool, &news, &position) : -ENOTSUP;
     if (r == 0) {
-        collector_hear_death(collector, source, text, now.mono_ms, position);
-        collector_close_dead(collector, now);
-        collector_note_age(collector, now.mono_ms);
+        /* Without memory for a note the tasks that come first have it, and it is counted. */
+        (void)!collector_hear(collector, &news, position);
+        collector->unread += count;
+        collector_close_dead(collector, news.now);
+        collector_note_age(collector, news.now.mono_ms);
         if (collector->queue.first)
             pthread_cond_signal(&collector->work);
         collector_wake_timer(collector);
@@ -180,22 +151,14 @@ int tasklog_collector_died(struct tasklog_collector *collector, const struct tas
     return r;
 }
 
+int tasklog_collector_died(struct tasklog_collector *collector, const struct tasklog_line *source,
+                           const char *how)
+{
+    return take_news(collector, ENTRY_DEATH, source, how, 0);
+}
+
 int tasklog_collector_note(struct tasklog_collector *collector, const struct tasklog_line *source,
                            const char *text, uint64_t count)
 {
-    char note[DEATH_TEXT_BYTES];
-
-    snprintf(note, sizeof(note), "%s", text);
-    pthread_mutex_lock(&collector->lock);
-    struct tasklog_now now = collector_now(collector);
-    tasklog_position position;
-    int r = keep_news(collector, ENTRY_NOTE, source, note, now, &position);
-    if (r == 0) {
-        /* Without memory for it the tasks that come first have it, and it is counted. */
-        (void)!collector_hear_note(collector, source, note, now);
-        collector->unread += count;
-        collector_wake_timer(collector);
-    }
-    pthread_mutex_unlock(&collector->lock);
-    return r;
+    return take_news(collector, ENTRY_NOTE, source, text, count);
 }

@@ -29,6 +29,8 @@
  * There is one lock, and nobody holds it while a database is talked to, a whole log is copied or
  * something is said. What is taken, closed or done is in the spool before the lock is let go.
  */
+struct entry;
+
 struct tasklog_collector {
     /* Set before the threads start, and not changed after. */
     struct tasklog_config *config;
@@ -89,8 +91,7 @@ struct tasklog_collector {
     tasklog_position cursor_position; /* where in the spool it lies; 0 = there is none */
     struct watch *watch;              /* of processes; has a lock of its own */
     struct deaths deaths;
-    int64_t deaths_now_ms; /* while those are closed that are due by then */
-    uint64_t unread;       /* messages that the source has lost */
+    uint64_t unread; /* messages that the source has lost */
 };
 
 /* ---- keep.c: the collector's use of its spool. The lock is held in all but the first and last. ---- */
@@ -157,12 +158,10 @@ void collector_watch(struct tasklog_collector *collector, const struct tasklog_l
 /* Closes the tasks of those that have been dead for a while. */
 void collector_close_dead(struct tasklog_collector *collector, struct tasklog_now now);
 
-/* News of the source, for the first time or in a replay. The second: 0 or -ENOMEM. */
-void collector_hear_death(struct tasklog_collector *collector, const struct tasklog_line *source,
-                          const char *how, int64_t now_ms, tasklog_position position);
-int collector_hear_note(struct tasklog_collector *collector, const struct tasklog_line *source,
-                        const char *text, struct tasklog_now now)
-    __attribute__((warn_unused_result));
+/* News of the source (DEATH or NOTE), for the first time or in a replay, when `now` is the replay's.
+ * 0 or -ENOMEM. */
+int collector_hear(struct tasklog_collector *collector, const struct entry *news,
+                   tasklog_position position) __attribute__((warn_unused_result));
 
 /* Results have been put into the queue. */
 static inline void collector_note_age(struct tasklog_collector *collector, int64_t now_ms)

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "death.h"
 #include "entry.h"
+#include "origin.h"
+#include "replay_clock.h"
 #include "tasklog/table.h"
 
 enum { LOG_BYTES_MAX = 64 << 10 };
@@ -25,19 +26,9 @@ struct tasklog_view {
     uint64_t run; /* of the last line */
     int64_t last_us;
     size_t shown_bytes; /* of this run's log, newlines between messages with it */
-    bool begun;
-    int64_t offset_ms; /* as in a replay */
-    int64_t last_ms;
+    struct replay_clock clock;
     char names[];
 };
-
-static struct tasklog_now shifted(struct tasklog_view *view, struct tasklog_now now)
-{
-    now.mono_ms += view->offset_ms;
-    view->last_ms = now.mono_ms;
-    view->begun = true;
-    return now;
-}
 
 static void show(struct tasklog_view *view, const char *text, size_t bytes, bool more)
 {
@@ -83,7 +74,7 @@ static bool is_ours(const struct tasklog_view *view, const struct tasklog_line *
 
 static int take_line(struct tasklog_view *view, struct entry *entry, uint64_t position)
 {
-    struct tasklog_now now = shifted(view, entry->now);
+    struct tasklog_now now = replay_clock_at(&view->clock, entry->now);
     struct tasklog_results results = {0};
     bool begins = entry->run == position, was_running = view->is_running;
 
@@ -108,7 +99,7 @@ static int take_line(struct tasklog_view *view, struct entry *entry, uint64_t po
 
 static int take_close(struct tasklog_view *view, const struct entry *entry)
 {
-    struct tasklog_now now = shifted(view, entry->now);
+    struct tasklog_now now = replay_clock_at(&view->clock, entry->now);
     struct tasklog_results results = {0};
 
     if (!is_ours(view, &entry->line))
@@ -159,14 +150,15 @@ static int take_task(struct tasklog_view *view, const struct entry *entry, uint6
 
     if (!tasklog_table_is_of(entry->data, entry->bytes, &view->key) || (known && !view->missed))
         return 0;
-    int r =
-        tasklog_table_restore(view->table, entry->data, entry->bytes, position, view->offset_ms);
+    int r = tasklog_table_restore(view->table, entry->data, entry->bytes, position,
+                                  view->clock.offset_ms);
     if (r < 0)
         return r == -EBADMSG ? 0 : r;
     if (!known)
         begin(view);
     /* Its text is had by taking it out of the table, where it is put again. */
-    tasklog_table_drain(view->table, (struct tasklog_now){.mono_ms = view->last_ms}, &results);
+    tasklog_table_drain(view->table, (struct tasklog_now){.mono_ms = view->clock.last_ms},
+                        &results);
     while (r == 0 && (result = tasklog_results_pop(&results)) != NULL) {
         struct tasklog_report report;
         tasklog_result_view(result, &report);
@@ -179,38 +171,16 @@ static int take_task(struct tasklog_view *view, const struct entry *entry, uint6
     view->run = 0;
     if (r == 0)
         r = tasklog_table_restore(view->table, entry->data, entry->bytes, position,
-                                  view->offset_ms);
+                                  view->clock.offset_ms);
     return r;
 }
 
 /* ---- all else ---- */
 
-struct note {
-    char origin[TASKLOG_ORIGIN_BYTES_MAX + 1];
-    const char *text;
-};
-
-static const char *judge(void *context, const struct tasklog_sender *sender)
-{
-    const struct note *note = context;
-
-    return death_is_of(note->origin, sender->origin) ? note->text : NULL;
-}
-
-static int take_note(struct tasklog_view *view, const struct entry *entry)
-{
-    struct note note = {.text = entry->detail};
-
-    if (entry->line.origin_bytes > 0)
-        memcpy(note.origin, entry->line.origin, entry->line.origin_bytes);
-    int r = tasklog_table_note(view->table, judge, &note, shifted(view, entry->now));
-    return r < 0 ? r : 0;
-}
-
 /* What was settled has ended, whether that was seen or not. */
 static void take_done(struct tasklog_view *view, const struct entry *entry)
 {
-    (void)shifted(view, entry->now);
+    (void)replay_clock_at(&view->clock, entry->now);
     if (!view->is_running || view->run == 0 || entry->run != view->run ||
         entry->result != TASKLOG_RESULT_FINAL)
         return;
@@ -242,20 +212,19 @@ int tasklog_view_take(struct tasklog_view *view, uint64_t position, uint32_t typ
     case ENTRY_TASK:
         return take_task(view, &entry, position);
     case ENTRY_NOTE:
-        return take_note(view, &entry);
+        return origin_note(view->table, &entry.line, entry.detail,
+                           replay_clock_at(&view->clock, entry.now));
     case ENTRY_DONE:
         take_done(view, &entry);
         return 0;
     case ENTRY_RULES:
         return set_rules(view, entry.rules, entry.marker);
-    case ENTRY_START: /* the clock stood still meanwhile */
-        if (view->begun)
-            view->offset_ms = view->last_ms - entry.now.mono_ms;
-        (void)shifted(view, entry.now);
+    case ENTRY_START:
+        replay_clock_start(&view->clock, entry.now);
         return 0;
     case ENTRY_TIME:
     case ENTRY_DEATH: /* the CLOSE of its tasks follows */
-        (void)shifted(view, entry.now);
+        (void)replay_clock_at(&view->clock, entry.now);
         return 0;
     case ENTRY_TEXT:
     case ENTRY_CURSOR:

@@ -295,13 +295,14 @@ static void an_id_is_new_after_the_late_window(void **state)
 static void a_word_is_put_in_for_lines_that_may_be_missing(void **state)
 {
     struct scene *scene = *state;
-    const struct tasklog_line all = {.origin = "", .cursor = ""};
+    const struct entry note = {.type = ENTRY_NOTE,
+                               .line = {.origin = "", .cursor = ""},
+                               .detail = "some are gone",
+                               .now = scene->now};
     tasklog_position position;
 
     say(scene, "one");
-    assert_int_equal(entry_write_news(scene->spool, ENTRY_NOTE, &all, "some are gone", scene->now,
-                                      &position),
-                     0);
+    assert_int_equal(entry_write_news(scene->spool, &note, &position), 0);
     expect(scene, "<begin>one|some are gone|");
 }
 

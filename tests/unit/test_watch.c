@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "../../src/collector/death.h"
+#include "../../src/collector/origin.h"
 #include "../../src/collector/watch.h"
 
 enum { PATIENCE_MS = 5000, DEAD_MAX = 64 };
@@ -180,13 +181,13 @@ static void a_watch_with_many_is_freed_at_once(void **state)
 static void an_origin_is_a_unit_or_one_of_its_processes(void **state)
 {
     (void)state;
-    assert_true(death_is_of("", "a.service:1"));
-    assert_true(death_is_of("a.service", "a.service:1"));
-    assert_true(death_is_of("a.service:1", "a.service:1"));
-    assert_false(death_is_of("a.service:1", "a.service:12"));
-    assert_false(death_is_of("a.service", "a.service2:1"));
-    assert_false(death_is_of("a.service", "1000/a.service:1"));
-    assert_false(death_is_of("a.service", ""));
+    assert_true(origin_covers("", "a.service:1"));
+    assert_true(origin_covers("a.service", "a.service:1"));
+    assert_true(origin_covers("a.service:1", "a.service:1"));
+    assert_false(origin_covers("a.service:1", "a.service:12"));
+    assert_false(origin_covers("a.service", "a.service2:1"));
+    assert_false(origin_covers("a.service", "1000/a.service:1"));
+    assert_false(origin_covers("a.service", ""));
 }
 
 static void the_dead_are_found_when_they_are_due(void **state)

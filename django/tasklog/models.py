@@ -153,7 +153,8 @@ class KeepsLog(models.Model):
                                         if name in vars(self)}
 
     def _fields_to_save(self) -> list[str]:
-        loaded, mine = self._task_columns_as_loaded, vars(self)
+        mine = vars(self)
+        loaded = mine.get("_task_columns_as_loaded", {})
         return [field.name for field in self._meta.concrete_fields
                 if not field.primary_key and field.attname in mine
                 and not (field.name in loaded and loaded[field.name] == mine[field.name])]

@@ -55,6 +55,11 @@ def holds_only_the_end(run: TaskRun, log: Log) -> bool:
     return run.is_running and (log.newlines() + 1 < (run.lines or 0) or log.byte_count() < (run.bytes or 0))
 
 
+def unnumber(part: Part, only_end: bool) -> None:
+    if only_end:
+        part.number = None
+
+
 def filtered(log: Log, query: str, level: str) -> Iterator[tuple[int, str, str]]:
     """Number, text and level of the lines that hold the text and are as severe."""
     levels, least = Levels(), LEVELS.get(level, 0)
@@ -107,13 +112,15 @@ class LogViews:
     def log_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """For the script: a part before or after another one, or what is new."""
         run = self._run(request, pk)
-        answer = {"running": run.is_running, "head": head_html(request, run), "status": run.status}
+        log = log_of(run)
+        answer = {"running": run.is_running, "head": head_html(run), "status": run.status}
+        before, after = number_in(request, "before"), number_in(request, "after")
         if "next" in request.GET:
-            answer.update(new_lines(request, run))
-        elif "before" in request.GET:
-            answer["html"] = part_html(log_of(run).before(number_in(request, "before") or 0))
-        elif "after" in request.GET:
-            answer["html"] = part_html(log_of(run).after(number_in(request, "after") or 0))
+            answer.update(new_lines(request, run, log))
+        elif before is not None or after is not None:
+            part = log.after(after) if before is None else log.before(before)
+            unnumber(part, holds_only_the_end(run, log))
+            answer["html"] = part_html(part)
         response = JsonResponse(answer)
         response["Cache-Control"] = "no-store"
         return response
@@ -139,7 +146,7 @@ class LogViews:
         if request.GET.get("goto") == "error" and run.first_error:
             line = first_error_line(run, log_of(run))
             return HttpResponseRedirect(f"?line={line}#L{line}" if line else "?")
-        context.update(log_context(request, run), run=run, head=head_html(request, run))
+        context.update(log_context(request, run), run=run, head=head_html(run))
         return super().render_change_form(request, context, add, change, form_url, obj)
 
 
@@ -148,19 +155,17 @@ def search_in(request: HttpRequest) -> tuple[str, str]:
     return request.GET.get("q", "").replace("\0", "")[:200], level if level in LEVELS else ""
 
 
-def head_html(request: HttpRequest, run: TaskRun) -> SafeString:
-    return render_to_string("tasklog/head.html", {"run": run}, request)
+def head_html(run: TaskRun) -> SafeString:
+    return render_to_string("tasklog/head.html", {"run": run})
 
 
-def new_lines(request: HttpRequest, run: TaskRun) -> dict[str, Any]:
-    log, number = log_of(run), number_in(request, "number")
-    was_numbered, only_end = number is not None, holds_only_the_end(run, log)
+def new_lines(request: HttpRequest, run: TaskRun, log: Log) -> dict[str, Any]:
+    number, only_end = number_in(request, "number"), holds_only_the_end(run, log)
     mark = unquote(request.GET.get("mark", ""))[:MARK]
     part, starts_anew = log.grown(number_in(request, "next") or 0, number, mark)
-    if was_numbered == only_end:
+    if (number is not None) == only_end:  # there were numbers and now are none, or the other way round
         part, starts_anew = log.last(), True
-    if only_end:
-        part.number = None
+    unnumber(part, only_end)
     has_any = bool(part.text) or starts_anew
     return {"html": part_html(part) if has_any else "", "anew": starts_anew, "only_end": only_end}
 
@@ -192,8 +197,7 @@ def log_context(request: HttpRequest, run: TaskRun) -> dict[str, Any]:
     else:
         part = log.last()
     only_end = holds_only_the_end(run, log)
-    if only_end:
-        part.number = None
+    unnumber(part, only_end)
     context.update(part=part, only_end=only_end, log_html=part_html(part),
                    follows=run.is_running and part.is_last)
     return context

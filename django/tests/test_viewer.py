@@ -328,6 +328,9 @@ class Following(PageTest):
         html = self.page(run).content.decode()
         self.assertIn("its lines have no numbers yet", html)
         self.assertNotIn('id="L1"', html)
+        earlier = self.page(run, "log", before=len("\n".join(lines[20:30])) + 1).json()["html"]
+        self.assertEqual(self.lines_of(earlier), lines[20:30])
+        self.assertNotIn("id=", earlier)
         TaskRun.objects.update(log="\n".join(lines[23:43]), lines=43)
         answer = self.follow(run, html)
         self.assertEqual(self.lines_of(answer["html"]), lines[40:43])

@@ -72,6 +72,12 @@ def valid_task_id(task_id: object) -> str:
     return text.encode()[:ID_BYTES].decode(errors="ignore") or new_task_id()
 
 
+def _checked_kind(kind: str) -> str:
+    if not KIND.fullmatch(kind):
+        raise ValueError(f"kind {kind!r} is not 1 to 48 of A-Z a-z 0-9 _ . -")
+    return kind
+
+
 def _encoded(text: str) -> bytes:
     try:
         return text.encode()
@@ -91,9 +97,7 @@ class Run:
 
     def __init__(self, kind: str, task_id: str | None = None, *, total: int | None = None,
                  address: str | None = None, watch: bool | int = True) -> None:
-        if not KIND.fullmatch(kind):
-            raise ValueError(f"kind {kind!r} is not 1 to 48 of A-Z a-z 0-9 _ . -")
-        self.kind = kind
+        self.kind = _checked_kind(kind)
         self.task_id = new_task_id() if task_id is None else valid_task_id(task_id)
         self.ended = False
         self.counts: dict[str, int] = {} if total is None else {"total": total}
@@ -355,11 +359,10 @@ class task_log:
                  task_id: str | None = None, total: int | None = None,
                  level: int | str = logging.INFO, address: str | None = None,
                  watch: bool | int = True) -> None:
-        if not KIND.fullmatch(kind):
-            raise ValueError(f"kind {kind!r} is not 1 to 48 of A-Z a-z 0-9 _ . -")
         self._options: dict[str, Any] = {"task_id": task_id, "total": total, "address": address,
                                          "watch": watch}
-        self._kind, self._target, self._id_field, self._level = kind, target, id_field, level
+        self._kind = _checked_kind(kind)
+        self._target, self._id_field, self._level = target, id_field, level
 
     def __enter__(self) -> TaskLogger:
         run = Run(self._kind, **self._options)

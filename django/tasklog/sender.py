@@ -132,26 +132,34 @@ class Sender:
             FACILITY_USER | 6, at.isoformat(timespec="microseconds").encode(),
             socket.gethostname().encode(), kind.encode(), task_id.encode())
 
-    def send(self, header: bytes, text: bytes) -> bool:
-        if len(text) > self.limit:
-            return self._send_pieces(header, text)
-        write = self._write
-        try:
-            write(header + text)
-            if self._stalled:
-                self._stalled = False
-            return True
-        except BlockingIOError:
-            return self._waited_for(header + text)
-        except OSError as error:
-            if error.errno != errno.EMSGSIZE:
-                return self._failed(error, write, header + text)
+    def _datagram(self, header: bytes, text: bytes) -> bytes:
+        return header + text
+
+    def _send_too_long(self, header: bytes, text: bytes) -> bool:
+        """What the kernel has refused for its size, though it is within `limit`."""
         if len(text) <= LEAST_BYTES:
             return False
         self.limit = max(LEAST_BYTES, min(LIMIT_BYTES, len(text) // 2))
         return self._send_pieces(header, text)
 
     # --- what both do -------------------------------------------------------------------------
+
+    def send(self, header: bytes, text: bytes) -> bool:
+        if len(text) > self.limit:
+            return self._send_pieces(header, text)
+        datagram = self._datagram(header, text)
+        write = self._write
+        try:
+            write(datagram)
+            if self._stalled:
+                self._stalled = False
+            return True
+        except BlockingIOError:
+            return self._waited_for(datagram)
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                return self._failed(error, write, datagram)
+        return self._send_too_long(header, text)
 
     def send_surely(self, header: bytes, text: bytes, seconds: float) -> bool:
         """For the one line that has to arrive: tries again for so long."""
@@ -247,30 +255,16 @@ class JournalSender(Sender):
     def stamped_header(self, kind: str, task_id: str, at: datetime) -> bytes:
         raise ValueError("journald gives every entry a time of its own")
 
-    def send(self, header: bytes, text: bytes) -> bool:
-        if len(text) > self.limit:
-            return self._send_pieces(header, text)
-        entry = b"%s%s%s\n" % (header, len(text).to_bytes(8, "little"), text)
-        write = self._write
-        try:
-            write(entry)
-            if self._stalled:
-                self._stalled = False
-            return True
-        except BlockingIOError:
-            return self._waited_for(entry)
-        except OSError as error:
-            if error.errno != errno.EMSGSIZE:
-                return self._failed(error, write, entry)
-        return self._send_memory(entry)
+    def _datagram(self, header: bytes, text: bytes) -> bytes:
+        return b"%s%s%s\n" % (header, len(text).to_bytes(8, "little"), text)
 
-    def _send_memory(self, entry: bytes) -> bool:
+    def _send_too_long(self, header: bytes, text: bytes) -> bool:
         """journald takes what is too long for a datagram as a sealed file."""
         fd = -1
         ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM, fileno=self._fd)
         try:
             fd = os.memfd_create("tasklog", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-            os.write(fd, entry)
+            os.write(fd, self._datagram(header, text))
             F_ADD_SEALS, ALL_SEALS = 1033, 0xF
             fcntl.fcntl(fd, F_ADD_SEALS, ALL_SEALS)
             ours.sendmsg([], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])

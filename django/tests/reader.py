@@ -8,9 +8,20 @@ import re
 import shutil
 import socket
 import tempfile
+import unittest
 from typing import Any
 
+from tasklog import sender
+
 FRAME = re.compile(rb"<(\d+)>([^\[]*)\[([^\]]*)\]: (.*)", re.S)
+
+
+def reader_of(test: unittest.TestCase) -> Reader:
+    """One that goes with the test, and so do the sockets to it."""
+    reader = Reader()
+    test.addCleanup(reader.remove)
+    test.addCleanup(sender._senders.clear)
+    return reader
 
 
 class Reader:

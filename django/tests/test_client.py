@@ -21,16 +21,14 @@ from unittest import mock
 from tasklog import client, sender
 from tasklog.client import TaskHandler, TaskLogger, current, in_task, task_log
 
-from .reader import Reader
+from .reader import reader_of
 
 MANY = 100_000
 
 
 class ClientTest(unittest.TestCase):
     def setUp(self) -> None:
-        self.reader = Reader()
-        self.addCleanup(self.reader.remove)
-        self.addCleanup(sender._senders.clear)
+        self.reader = reader_of(self)
 
     def task(self, kind: str = "kind", **options: Any) -> task_log:
         return task_log(kind, address=self.reader.path, watch=False, **options)

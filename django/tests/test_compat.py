@@ -22,14 +22,12 @@ from tasklog.compat import (
     MemoryLogHandler, create_column_comment_logger, create_db_comment_logger,
     create_table_comment_logger, update_sqldb_log, update_workspace_log)
 
-from .reader import Reader
+from .reader import reader_of
 
 
 class CompatTest(TestCase):
     def setUp(self) -> None:
-        self.reader = Reader()
-        self.addCleanup(self.reader.remove)
-        self.addCleanup(sender._senders.clear)
+        self.reader = reader_of(self)
         settings = self.settings(TASKLOG_SOCKET=self.reader.path)
         settings.enable()
         self.addCleanup(settings.disable)

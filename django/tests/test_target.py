@@ -19,14 +19,12 @@ from thoth_core.models import SqlDb, Workspace
 from tasklog import sender
 from tasklog.client import task_log
 
-from .reader import Reader
+from .reader import reader_of
 
 
 class TargetTest(TransactionTestCase):
     def setUp(self) -> None:
-        self.reader = Reader()
-        self.addCleanup(self.reader.remove)
-        self.addCleanup(sender._senders.clear)
+        self.reader = reader_of(self)
         settings = self.settings(TASKLOG_SOCKET=self.reader.path)
         settings.enable()
         self.addCleanup(settings.disable)

@@ -96,7 +96,7 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 
 # --- Targets for people ------------------------------------------------------------------------------------------
 
-.PHONY: all help build deps check demo unit store-test django-test system faults short-faults sanitize fuzz valgrind clang
+.PHONY: all help build deps check demo screenshots unit store-test django-test system faults short-faults sanitize fuzz valgrind clang
 .PHONY: lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -121,6 +121,9 @@ demo: ## show it at work on a private rsyslogd and database
 	@tools/deps
 	@$(MAKE) $(PARALLEL) all
 	@tools/demo
+
+screenshots: ## take the pictures of the README anew
+	@DEMO=pictures $(MAKE) --no-print-directory demo
 
 build: all $(UNIT) $(STORE) ## build the module and all tests
 

@@ -344,9 +344,9 @@ class task_log:
 
     kind        the job's name
     target      the row of a Django model that keeps the log. The task id is stored in it, and so
-                found by tasklog, before the first line. Do not begin it inside a transaction. A row
-                without a field for it is linked to the run in the app's own table, if Django's
-                setting TASKLOG_LINK_RUNS says so (see target.py).
+                found by tasklog, before the first line. Do not begin it inside a transaction. The row
+                is also, or only, if it has no field for the id, linked to the run in the app's own
+                table, if Django's setting TASKLOG_LINK_RUNS says so (see target.py).
     id_field    the field of `target` for the task id, if it is not called after the kind
     task_id     if it is not to be made up
     total       how many items there will be
@@ -366,13 +366,14 @@ class task_log:
 
     def __enter__(self) -> TaskLogger:
         run = Run(self._kind, **self._options)
-        self._row = None
+        self._rows: list[Any] = []
         if self._target is not None:
-            from .target import row_for
-            self._row = row_for(self._target, self._kind, self._id_field)
-            self._row.store(run)
+            from .target import rows_for
+            self._rows = rows_for(self._target, self._kind, self._id_field)
+        for row in self._rows:
+            row.store(run)
         self._log = TaskLogger(run, self._level)
-        run.start(self._row and self._row.start_time)
+        run.start(next((row.start_time for row in self._rows if row.start_time), None))
         self._token = _current.set(self._log)
         return self._log
 
@@ -383,8 +384,8 @@ class task_log:
         except ValueError:  # left in another context than it was entered in
             pass
         log = self._log
-        if self._row is not None:
-            self._row.restore()
+        for row in self._rows:
+            row.restore()
         if error is None or isinstance(error, SystemExit) and not error.code:
             log.end()
         elif isinstance(error, Exception):

@@ -3,9 +3,11 @@
 
 The kernel holds few datagrams for a reader (net.unix.max_dgram_qlen: often 10), so that a reader that
 only has to wake up is behind already. For such a one a line waits, WAIT_SECONDS at most, and all lines
-together WAIT_SHARE of the time at most. One that does not read by then has stalled: from then on,
-until it reads again, nothing waits. A line that finds no room is not sent: the caller is told, and
-counts it. A reader that is away is looked for once a second. Nothing here raises into the caller.
+together WAIT_SHARE of the time, and WAIT_LINE for each that was sent, at most: a flood goes at the
+reader's pace, if that is 20,000 lines a second or more. One that does not read by then has stalled:
+from then on, until it reads again, nothing waits. A line that finds no room is not sent: the caller is
+told, and counts it. A reader that is away is looked for once a second. Nothing here raises into the
+caller.
 
 Threads share one socket per address, which the kernel lets them: a datagram is sent whole or not at
 all. The lock is held only to connect. A forked child makes a socket of its own.
@@ -31,6 +33,7 @@ JOURNAL_SOCKET = "/run/systemd/journal/socket"
 
 WAIT_SECONDS = 0.01
 WAIT_SHARE = 0.25  # beyond WAIT_SAVED, which is had for not having waited before
+WAIT_LINE = 50e-6
 WAIT_SAVED = 0.05
 CONNECT_SECONDS = 1.0  # between two looks for a reader that is away
 END_PAUSE = 0.005  # between two tries of send_surely()
@@ -110,6 +113,7 @@ class Sender:
         self._stalled = False
         self._waited = 0.0  # what of WAIT_SAVED has been used
         self._waited_at = 0.0
+        self._lines = 0  # that were sent since then
         self._write: Callable[[bytes], int] = self._connect_and_write
 
     def forget(self) -> None:
@@ -151,6 +155,7 @@ class Sender:
         write = self._write
         try:
             write(datagram)
+            self._lines += 1
             if self._stalled:
                 self._stalled = False
             return True
@@ -189,21 +194,26 @@ class Sender:
         write = self._write
         if self._stalled or write == self._connect_and_write:
             return False
-        began = time.monotonic()
-        used = max(0.0, self._waited - (began - self._waited_at) * WAIT_SHARE)
+        now = began = time.monotonic()
+        used = max(0.0, self._waited - (now - self._waited_at) * WAIT_SHARE - self._lines * WAIT_LINE)
         if used > WAIT_SAVED:
             return False
-        room = _has_room(self._fd, WAIT_SECONDS)
+        sent, stalled = False, True
+        while now < began + WAIT_SECONDS and _has_room(self._fd, began + WAIT_SECONDS - now):
+            stalled = False
+            try:
+                write(datagram)
+                sent = True
+                break
+            except BlockingIOError:
+                now = time.monotonic()  # another sender was quicker
+            except OSError:
+                break
         self._waited_at = time.monotonic()
         self._waited = used + self._waited_at - began
-        self._stalled = not room
-        if not room:
-            return False
-        try:
-            write(datagram)
-            return True
-        except OSError:
-            return False
+        self._lines = int(sent)
+        self._stalled = stalled
+        return sent
 
     def _failed(self, error: OSError, write: Callable[[bytes], int], datagram: bytes) -> bool:
         if error.errno == errno.ENOBUFS:

@@ -39,26 +39,30 @@ def prefix_for(model: type[models.Model], kind: str) -> str | None:
     return None
 
 
-def row_for(obj: models.Model, kind: str, id_field: str | None) -> Target | LinkedRun:
-    """Raises ValueError if there is no row that could keep the log: that is a mistake in the code."""
+def rows_for(obj: models.Model, kind: str, id_field: str | None) -> list[Target | LinkedRun]:
+    """The object's own, if it keeps a log, and that of the run, if runs are linked to objects. Raises
+    ValueError if there is none: that is a mistake in the code."""
     model = type(obj)
+    rows: list[Target | LinkedRun] = []
     if id_field is not None:
         if not has_field(model, id_field):
             raise ValueError(f"{model.__name__} has no field {id_field!r}")
-        return Target(obj, id_field)
-    prefix = prefix_for(model, kind)
-    if prefix is not None:
-        return Target(obj, f"{prefix}task_id")
+        rows.append(Target(obj, id_field))
+    elif (prefix := prefix_for(model, kind)) is not None:
+        rows.append(Target(obj, f"{prefix}task_id"))
     if links_runs():
-        return LinkedRun(obj, apps.get_model("tasklog", "TaskRun"))
-    raise ValueError(f"{model.__name__} has no field for the task id of {kind!r}: name it by id_field, or"
-                     " let runs be linked to rows (TASKLOG_LINK_RUNS)")
+        rows.append(LinkedRun(obj, apps.get_model("tasklog", "TaskRun")))
+    if not rows:
+        raise ValueError(f"{model.__name__} has no field for the task id of {kind!r}: name it by id_field,"
+                         " or let runs be linked to rows (TASKLOG_LINK_RUNS)")
+    return rows
 
 
 def links_runs() -> bool:
-    """Django's setting. It tells that the input of rsyslogd takes the times that are sent along, by
-    IgnoreTimestamp="off" and useSpecialParser="off": else a linked run stays RUNNING for ever, and
-    the one that tasklog writes has no link."""
+    """Django's setting. It tells that each kind that is logged with a target is written to the table of
+    runs, too, and that the input of rsyslogd takes the times that are sent along, by IgnoreTimestamp="off"
+    and useSpecialParser="off": else a linked run stays RUNNING for ever, and the one that tasklog
+    writes has no link."""
     return bool(getattr(settings, "TASKLOG_LINK_RUNS", False))
 
 

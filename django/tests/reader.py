@@ -58,6 +58,11 @@ class Reader:
             except BlockingIOError:
                 return found
 
+    def wait_for_one(self) -> None:
+        assert self._socket
+        self._socket.setblocking(True)
+        self._socket.recv(1 << 23)
+
     def lines(self) -> list[tuple[int, str]]:
         """Severity and text of each."""
         found = []

@@ -466,6 +466,28 @@ class TroubleTest(ClientTest):
         self.assertGreater(waited, 0.05)
         self.assertLess(waited, sender.WAIT_SAVED + 0.01 + 0.5 * sender.WAIT_SHARE * 1.3)
 
+    def test_a_flood_goes_at_the_pace_of_its_reader(self) -> None:
+        """Its socket is read from another process, at 20 to 30 µs a line."""
+        count = 50_000
+        child = os.fork()
+        if not child:
+            for _ in range(count + 2):
+                until = time.perf_counter() + 20e-6
+                self.reader.wait_for_one()
+                while time.perf_counter() < until:
+                    pass
+            os._exit(0)
+        began = time.monotonic()
+        with self.task() as log:
+            for _ in range(count):
+                log.info("One of many lines, as long as lines are")
+            unsent = log.unsent
+        if unsent:
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        self.assertEqual(unsent, 0)
+        self.assertGreater(time.monotonic() - began, count * 20e-6 * 0.9)
+
     def test_nothing_is_kept_of_a_task_that_has_ended(self) -> None:
         with self.task():
             pass

@@ -86,10 +86,7 @@ class TargetTest(TransactionTestCase):
 
     @override_settings(TASKLOG_LINK_RUNS=True)
     def test_a_row_without_such_a_field_is_linked_to_its_run(self) -> None:
-        try:
-            runs = apps.get_model("tasklog", "TaskRun").objects
-        except LookupError:
-            self.skipTest("there is no table of runs")
+        runs = apps.get_model("tasklog", "TaskRun").objects
         with task_log("other", target=self.sql_db) as log:
             run = runs.get()
         self.assertEqual((run.kind, run.task_id, run.status, run.content_object),
@@ -99,6 +96,13 @@ class TargetTest(TransactionTestCase):
             run.start_time.astimezone(timezone.utc).isoformat(timespec="microseconds"),
             socket.gethostname(), log.task_id, sender.own_pid()).encode())
         self.assertTrue(end.startswith(b"<14>other["))
+
+    @override_settings(TASKLOG_LINK_RUNS=True)
+    def test_a_row_that_keeps_the_log_is_linked_too(self) -> None:
+        runs = apps.get_model("tasklog", "TaskRun").objects
+        with task_log("db_elements", target=self.sql_db) as log:
+            self.assertEqual(SqlDb.objects.get().db_elements_task_id, log.task_id)
+        self.assertEqual(runs.of(self.sql_db).get().task_id, log.task_id)
 
     @override_settings(TASKLOG_LINK_RUNS=True)
     def test_an_id_that_cannot_be_sent_along_with_a_time_is_not_linked(self) -> None:

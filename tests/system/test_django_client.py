@@ -21,7 +21,6 @@ PREFIXES = {"table_comments": "table_comment", "column_comments": "column_commen
             "db_elements": "db_elements"}
 FIELDS = ("status", "task_id", "log", "start_time", "end_time")
 RUN_FIELDS = ("status", "log", "end_time", "lines", "complete", "summary", "updated_at")
-TABLE_OF_RUNS = (REPO / "django/tasklog/models.py").exists()
 # "pid" has no meaning for rsyslogd if the tests run in a container of their own; it does here, for
 # both are in it.
 INITIAL_PID_NAMESPACE = f"import os, tasklog.sender as s; s.INITIAL_PID_NAMESPACE = " \
@@ -53,11 +52,10 @@ class Project:
             columns=[f"{field}={prefix}_{field}" for field in FIELDS if field != "task_id"],
             liveInterval=1)
             for kind, prefix in PREFIXES.items()]
-        if TABLE_OF_RUNS:
-            actions.append('if $programname == ["linked", "tasklog_doctor"] then ' + action(
-                name="runs", database=database.url, table=f"{schema}tasklog_taskrun", mode="upsert",
-                key=["kind=kind", "task_id=task_id", "start_time=start_time"],
-                columns=[f"{field}={field}" for field in RUN_FIELDS]))
+        actions.append('if $programname == ["linked", "tasklog_doctor"] then ' + action(
+            name="runs", database=database.url, table=f"{schema}tasklog_taskrun", mode="upsert",
+            key=["kind=kind", "task_id=task_id", "start_time=start_time"],
+            columns=[f"{field}={field}" for field in RUN_FIELDS]))
         # Where times that are sent along are taken.
         self.timed_socket = daemon.socket.with_name("timed")
         daemon.run("\n  else ".join(actions), inputs=daemon.unix_input(self.timed_socket)[:-1]
@@ -172,7 +170,6 @@ def test_task_log(project: Project) -> None:
                               "Traceback (most recent call last):"]
 
 
-@pytest.mark.skipif(not TABLE_OF_RUNS, reason="there is no table of runs")
 def test_a_run_that_is_linked_to_a_row(project: Project) -> None:
     project.env["TASKLOG_LINK_RUNS"] = "1"
     said = project.manage("tasklog_doctor", "--timeout=1").stderr
@@ -189,7 +186,6 @@ def test_a_run_that_is_linked_to_a_row(project: Project) -> None:
     assert rows() == [("COMPLETED", "1", 1, "Completed: 1 line, 0 warnings, 0 errors, Total time: 0s")]
 
 
-@pytest.mark.skipif(not TABLE_OF_RUNS, reason="there is no table of runs")
 def test_the_doctor_with_a_run_of_its_own(project: Project) -> None:
     ran = project.manage("tasklog_doctor")
     assert ran.returncode == 0, ran.stderr

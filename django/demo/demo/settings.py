@@ -7,6 +7,7 @@ Environment:
     DB_NAME         the SQLite file, or the database's name
     DB_HOST, DB_PORT, DB_USER, DB_PASSWORD      PostgreSQL; libpq's own defaults hold
     TASKLOG_SOCKET  where tasks log to
+    TASKLOG_LINK_RUNS   if set: the socket takes times that are sent along, so runs are linked to rows
     DEMO_PAUSE      seconds between two lines of a task, so that one can watch it
 """
 import os
@@ -27,6 +28,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "tasklog",
     "thoth_core",
 ]
 MIDDLEWARE = [
@@ -71,4 +73,5 @@ USE_TZ = True
 TIME_ZONE = os.environ.get("TZ") or "UTC"
 
 TASKLOG_SOCKET = os.environ.get("TASKLOG_SOCKET", "/run/tasklog/log")
+TASKLOG_LINK_RUNS = "TASKLOG_LINK_RUNS" in os.environ
 DEMO_PAUSE = float(os.environ.get("DEMO_PAUSE", "0.03"))

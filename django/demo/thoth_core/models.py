@@ -24,6 +24,10 @@ class Task(NamedTuple):
     def prefixed(cls, title: str, prefix: str) -> Task:
         return cls(title, *(f"{prefix}_{field}" for field in cls._fields[1:]))
 
+    def fields(self) -> tuple[str, ...]:
+        """The names of them all."""
+        return self[1:]
+
 
 class TaskStatus(models.TextChoices):
     IDLE = "IDLE", "Idle"

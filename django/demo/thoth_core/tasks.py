@@ -6,16 +6,16 @@ way of syslog and tasklog; nothing here writes them. What the tasks work on is i
 """
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from contextlib import closing
-from logging.handlers import SysLogHandler
 from typing import Callable
 
 from django.conf import settings
 from django.db import connection, models
 from django.utils import timezone
+
+from tasklog.client import TaskLogger, current, task_log
 
 from .models import SqlDb, TaskStatus
 
@@ -46,32 +46,21 @@ def start(sql_db: SqlDb, kind: str) -> threading.Thread:
 
 
 def run(sql_db: SqlDb, kind: str, task_id: str) -> None:
-    # This is all of it: a handler whose ident is the tag, and one line at the end.
-    handler = SysLogHandler(address=settings.TASKLOG_SOCKET)
-    handler.ident = f"{kind}[{task_id}]: "
-    log = logging.Logger(task_id)  # not getLogger(): that keeps every logger for ever
-    log.addHandler(handler)
-    with closing(handler), closing(connection):
+    with closing(connection):
         try:
-            counts = JOBS[kind](sql_db, log)
-        except Exception as error:
-            log.error("Error in database '%s': %s", sql_db.name, error)
-            log.info("@task end status=FAILED text=%s", quoted(f"Gave up: {error}"))
-        else:
-            log.info("@task end %s", " ".join(f"{name}={n}" for name, n in counts.items()))
+            with task_log(kind, target=sql_db, task_id=task_id) as log:
+                JOBS[kind](sql_db, log)
+        except Exception:
+            pass  # it is the end of the log, and the row says FAILED
 
 
-def quoted(text: str) -> str:
-    """A control line's value with blanks."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+# --- The jobs -------------------------------------------------------------------------------------
 
-
-# --- The jobs: each returns its counts ------------------------------------------------------------
-
-def create_db_elements(sql_db: SqlDb, log: logging.Logger) -> dict[str, int]:
+def create_db_elements(sql_db: SqlDb, log: TaskLogger) -> None:
     log.info("Reading the catalog of database '%s'", sql_db.db_name)
     catalog = catalog_of(sql_db)
 
+    log.progress(processed=0, failed=0, total=len(catalog))
     log.info("Step 1: Creating tables")
     for table, comment in catalog.items():
         pause()
@@ -79,7 +68,7 @@ def create_db_elements(sql_db: SqlDb, log: logging.Logger) -> dict[str, int]:
     log.info("Tables created: %d", len(catalog))
 
     log.info("Step 2: Creating columns for each table")
-    columns = failed = 0
+    done = failed = 0
     for number, table in enumerate(catalog, start=1):
         pause()
         log.info("Processing table %d/%d: %s", number, len(catalog), table)
@@ -90,23 +79,23 @@ def create_db_elements(sql_db: SqlDb, log: logging.Logger) -> dict[str, int]:
             failed += 1
         else:
             log.info("  Columns created: %d (%s, ...)", len(names), ", ".join(names[:3]))
-            columns += len(names)
+            log.count(tables=1, columns=len(names))
+            done += 1
+        log.progress(processed=done, failed=failed)
 
     log.info("Step 3: Creating foreign key relationships")
     for source, target in RELATIONSHIPS:
         pause()
         log.info("  Created relationship: %s.%s_id -> %s.id", source, target.rstrip("s"), target)
+        log.count(relationships=1)
     log.info("Relationships created: %d", len(RELATIONSHIPS))
 
-    done = len(catalog) - failed
-    return {"processed": done, "failed": failed, "total": len(catalog), "tables": done,
-            "columns": columns, "relationships": len(RELATIONSHIPS)}
 
-
-def create_table_comments(sql_db: SqlDb, log: logging.Logger) -> dict[str, int]:
+def create_table_comments(sql_db: SqlDb, log: TaskLogger) -> None:
     comments = {table: text for table, text in catalog_of(sql_db).items() if table != FORBIDDEN}
     tables = list(comments)
     log.info("Writing comments for %d tables of database '%s'", len(tables), sql_db.name)
+    done = 0
     for first in range(0, len(tables), CHUNK):
         chunk = tables[first:first + CHUNK]
         span = f"{first + 1}-{first + len(chunk)}"
@@ -116,15 +105,16 @@ def create_table_comments(sql_db: SqlDb, log: logging.Logger) -> dict[str, int]:
             if not comments[table]:
                 log.warning("Table %s has no description, guessing from its columns", table)
             log.info("  %s: %s", table, comments[table] or "Who changed what, and when")
+            done += 1
+            log.progress(processed=done, failed=0, total=len(tables))
         log.info("Chunk %s completed: %d processed, 0 failed", span, len(chunk))
-    return {"processed": len(tables), "failed": 0, "total": len(tables)}
 
 
-def create_column_comments(sql_db: SqlDb, log: logging.Logger) -> dict[str, int]:
+def create_column_comments(sql_db: SqlDb, log: TaskLogger) -> None:
     columns = [f"{table}.{name}" for table in ("customers", "orders", "products")
                for name in columns_of(table)]
     log.info("Writing comments for %d columns of database '%s'", len(columns), sql_db.name)
-    failed = 0
+    done = failed = 0
     for column in columns:
         pause()
         if column.endswith(".note"):
@@ -133,14 +123,45 @@ def create_column_comments(sql_db: SqlDb, log: logging.Logger) -> dict[str, int]
             failed += 1
         else:
             log.info("✓ %s", column)
-    return {"processed": len(columns) - failed, "failed": failed, "total": len(columns)}
+            done += 1
+        log.progress(processed=done, failed=failed, total=len(columns))
 
 
-JOBS: dict[str, Callable[[SqlDb, logging.Logger], dict[str, int]]] = {
+JOBS: dict[str, Callable[[SqlDb, TaskLogger], None]] = {
     "db_elements": create_db_elements,
     "table_comments": create_table_comments,
     "column_comments": create_column_comments,
 }
+
+
+# --- Tasks of no row ------------------------------------------------------------------------------
+
+@task_log("import_orders")
+def import_orders(count: int) -> None:
+    """A log of 20 MB, if 180,000 orders are imported."""
+    log = current()
+    for number in range(1, count + 1):
+        if number % 50_000 == 0:
+            log.error("Order %d: no such customer: %d\n  DETAIL: it was deleted on 2026-03-01", number, number * 7)
+        elif number % 20_000 == 0:
+            log.warning("Order %d: no country, taking the customer's", number)
+        else:
+            log.info("Order %d: imported, with its items, addresses, payments and parcels, total %d.%02d EUR",
+                     number, number % 997, number % 100)
+        if number % 1000 == 0:
+            log.progress(processed=number, failed=number // 50_000, total=count)
+
+
+@task_log("export_invoices", total=200)
+def export_invoices(count: int) -> None:
+    """Gets stuck, and does not come back."""
+    log = current()
+    for number in range(1, count + 1):
+        log.info("Invoice %d written", number)
+    log.progress(processed=count)
+    log.warning("Waiting for the printer")
+    print("stuck", flush=True)
+    time.sleep(3600)
 
 
 # --- What they work on ----------------------------------------------------------------------------

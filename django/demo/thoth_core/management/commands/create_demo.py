@@ -2,6 +2,7 @@
 """manage.py create_demo: the rows that the demo's tasks belong to, and a user who may see them."""
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand
+from django.db import connection
 
 from thoth_core.models import SqlDb, Workspace
 
@@ -10,6 +11,8 @@ class Command(BaseCommand):
     help = __doc__
 
     def handle(self, *args: object, **options: object) -> None:
+        if connection.vendor == "sqlite":
+            connection.cursor().execute("PRAGMA journal_mode=WAL")
         get_user_model().objects.create_superuser("demo", "demo@example.com", "demo")
         create = SqlDb.objects.create
         shop = create(name="shop", db_name="shop_production", db_host="db1.example.com")

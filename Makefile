@@ -97,7 +97,7 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 # --- Targets for people ------------------------------------------------------------------------------------------
 
 .PHONY: all help build deps check demo screenshots unit store-test django-test system faults short-faults sanitize fuzz valgrind clang
-.PHONY: lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
+.PHONY: newer-django-test lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -133,13 +133,17 @@ store-test: $(STORE) ## tests of the stores, against a throw-away PostgreSQL
 	@$(if $(STORE),$(PG) tools/run-tests $(STORE))
 
 # Python warns of a module that Django 3.2 imports; every other warning is an error.
-DJANGO_TEST = PYTHONPATH=demo $(PYTHON) -W error -W "ignore:'cgi' is deprecated" -m django test
+DJANGO_TEST = PYTHONPATH=demo:$(NEWER_DJANGO) $(PYTHON) -W error -W "ignore:'cgi' is deprecated" -m django test
 CLIENT_TESTS = --settings=tests.client_settings $(addprefix tests.test_,client celery target compat)
 ADMIN_TESTS  = --settings=tests.settings $(addprefix tests.test_,models admin viewer prune browser)
 django-test: ## tests of the Django app
 	@cd django && $(DJANGO_TEST) $(CLIENT_TESTS)
 	@cd django && $(DJANGO_TEST) $(ADMIN_TESTS)
 	@cd django && DB=postgresql $(PG) env $(DJANGO_TEST) --exclude-tag=browser $(ADMIN_TESTS)
+
+# forky has the newest Django that Debian 12's Python can run.
+newer-django-test: ## the same on a newer Django, of DJANGO_SUITE (default: forky)
+	@$(MAKE) --no-print-directory NEWER_DJANGO="$$(tools/newer-django $(or $(DJANGO_SUITE),forky))" django-test
 
 system: all ## tests with the packaged rsyslogd and PostgreSQL
 	@$(if $(wildcard tests/system/test_*.py),$(PG) $(PYTHON) -m pytest -q -p no:cacheprovider tests/system)

@@ -33,8 +33,7 @@ class TaskRunQuerySet(models.QuerySet):
 
     def with_errors(self) -> TaskRunQuerySet:
         """The 0 is written out: SQLite uses a partial index only for what it can see to be its condition."""
-        return self.filter(models.Func(models.F("errors"), template="%(expressions)s > 0",
-                                       output_field=models.BooleanField()))
+        return self.filter(errors__gt=models.Func(template="0", output_field=models.BigIntegerField()))
 
     def incomplete(self) -> TaskRunQuerySet:
         """Ended without an end marker, or lines are missing."""
@@ -132,8 +131,9 @@ class KeepsLog(models.Model):
         return [prefix + name for prefix in prefixes for name in TASK_COLUMNS]
 
     @classmethod
-    def from_db(cls, db: str, field_names: Iterable[str], values: Iterable[Any]) -> models.Model:
-        obj = super().from_db(db, field_names, values)
+    def from_db(cls, db: str, field_names: Iterable[str], values: Iterable[Any],
+                **options: Any) -> models.Model:
+        obj = super().from_db(db, field_names, values, **options)
         obj._remember_task_columns()
         return obj
 

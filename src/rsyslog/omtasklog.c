@@ -29,8 +29,8 @@
 #include "rsconf.h"
 #include "statsobj.h"
 
+#include "message.h"
 #include "tasklog/collector.h"
-#include "tasklog/moment.h"
 #include "tasklog/system_clock.h"
 #include "tasklog/tag.h"
 
@@ -47,22 +47,13 @@ enum {
     STOP_LEAST_MS = 250,    /* but each at least so long: another's database may be to blame */
     RETRY_NS = 5000000,     /* how soon lines are offered again when memory is used up */
     NAME_BYTES = 128,
-    HOST_BYTES_MAX = 255, /* as much of a host's name as DNS allows */
 };
 
 /* The strings that an action gets of each message, in this order; the last three only if asked for. */
-enum template_use { USE_META, USE_TEXT, USE_LINE, USE_TASK, USE_KIND, USE_COUNT };
+enum template_use { USE_MESSAGE, USE_LINE, USE_TASK, USE_KIND, USE_COUNT };
 
 static const char *const template_parameters[USE_COUNT] = {
     [USE_LINE] = "template", [USE_TASK] = "taskTemplate", [USE_KIND] = "kindTemplate"};
-
-#define META_TEMPLATE " TasklogMeta"
-#define TEXT_TEMPLATE " TasklogText"
-static uchar meta_format[] =
-    "\"%syslogseverity% %protocol-version% %timereported:::date-unixtimestamp% "
-    "%timereported:::date-subseconds% %timegenerated:::date-rfc3339% %hostname% %$!pid% "
-    "%syslogtag%\"";
-static uchar text_format[] = "\"%msg%\"";
 
 typedef struct _instanceData {
     struct _instanceData *next;          /* in the list of all actions */
@@ -451,8 +442,7 @@ BEGINnewActInst
         ABORT_FINALIZE(RS_RET_PARAM_ERROR);
     }
     CHKiRet(check_name(pData));
-    CHKmalloc(templates[USE_META] = strdup(META_TEMPLATE));
-    CHKmalloc(templates[USE_TEXT] = strdup(TEXT_TEMPLATE));
+    CHKmalloc(templates[USE_MESSAGE] = strdup(MESSAGE_TEMPLATE));
     CHKiRet(request_templates(pData, ppOMSR, templates));
     pData->next = instances;
     instances = pData;
@@ -559,10 +549,18 @@ finalize_it:
 BEGINactivateCnf
     CODESTARTactivateCnf
     tzset();
+    if (instances && message_check(pModConf->pConf) != RS_RET_OK) {
+        LogError(
+            0, RS_RET_ERR,
+            "omtasklog was built for rsyslog " PACKAGE_VERSION " as its headers were then, and "
+            "messages look otherwise in this one: no action starts. Build it anew for this one");
+        ABORT_FINALIZE(RS_RET_ERR);
+    }
     if (instances)
         (void)add_module_stats(); /* before those of the actions */
     for (instanceData *pData = instances; pData; pData = pData->next)
         (void)start_instance(pData, pModConf->pConf); /* it has said what was wrong */
+finalize_it:
 ENDactivateCnf
 
 BEGINfreeCnf
@@ -570,53 +568,6 @@ BEGINfreeCnf
 ENDfreeCnf
 
 /* ---- messages ---- */
-
-/* One field of the meta template, ended by a blank; the rest stays in `at`. */
-static const char *next_field(const char **at, size_t *ret_bytes)
-{
-    const char *start = *at;
-    const char *end = strchr(start, ' ');
-
-    *ret_bytes = end ? (size_t)(end - start) : strlen(start);
-    *at = end ? end + 1 : start + *ret_bytes;
-    return start;
-}
-
-/* Digits behind the decimal point, as microseconds. */
-static int64_t read_fraction(const char *digits, size_t bytes)
-{
-    int64_t us = 0;
-
-    for (size_t i = 0; i < 6; i++)
-        us = us * 10 + (i < bytes && digits[i] >= '0' && digits[i] <= '9' ? digits[i] - '0' : 0);
-    return us;
-}
-
-/* Reads the meta template: severity, protocol, time, when it was received, host, the sender's pid if imuxsock
- * vouches for it; the tag and the text. */
-static void read_meta(const char *meta, size_t meta_bytes, struct tasklog_line *line,
-                      struct tasklog_message *message)
-{
-    const char *own_host = (const char *)glbl.GetLocalHostName();
-    const char *at = meta;
-    size_t bytes;
-
-    line->severity = atoi(next_field(&at, &bytes));
-    message->is_rfc5424 = next_field(&at, &bytes)[0] == '1';
-    int64_t seconds = strtoll(next_field(&at, &bytes), NULL, 10);
-    const char *fraction = next_field(&at, &bytes);
-    line->time_us = seconds * 1000000 + read_fraction(fraction, bytes);
-    const char *received = next_field(&at, &bytes);
-    line->received_us = tasklog_moment_parse(received, bytes);
-    line->host = next_field(&at, &line->host_bytes);
-    if (line->host_bytes > HOST_BYTES_MAX)
-        line->host_bytes = HOST_BYTES_MAX;
-    line->is_local = own_host && strncasecmp(own_host, line->host, line->host_bytes) == 0 &&
-                     own_host[line->host_bytes] == '\0';
-    line->sender_pid = (uint32_t)strtoul(next_field(&at, &bytes), NULL, 10);
-    message->tag = at;
-    message->tag_bytes = (size_t)(meta + meta_bytes - at);
-}
 
 static char *joined_buffer(wrkrInstanceData_t *pWrkrData, size_t bytes)
 {
@@ -692,13 +643,10 @@ static bool read_message(wrkrInstanceData_t *pWrkrData, const actWrkrIParams_t *
                          struct tasklog_line *ret_line)
 {
     const instanceData *pData = pWrkrData->pData;
-    const actWrkrIParams_t *text = &params[pData->place[USE_TEXT]];
-    const actWrkrIParams_t *meta = &params[pData->place[USE_META]];
-    struct tasklog_message message = {.text = (const char *)text->param,
-                                      .text_bytes = text->lenStr};
+    struct tasklog_message message;
     struct tasklog_line line = {0};
 
-    read_meta((const char *)meta->param, meta->lenStr, &line, &message);
+    message_read(&params[pData->place[USE_MESSAGE]], &line, &message);
     const char *why = apply_tag(pWrkrData, &message, &line);
     if (!why)
         why = apply_templates(pData, params, &line);
@@ -792,6 +740,7 @@ BEGINmodExit
     CODESTARTmodExit
     if (module_stats)
         statsobj.Destruct(&module_stats);
+    message_close();
     objRelease(glbl, CORE_COMPONENT);
     objRelease(statsobj, CORE_COMPONENT);
 ENDmodExit
@@ -805,13 +754,9 @@ BEGINqueryEtryPt
 ENDqueryEtryPt
 
 BEGINmodInit()
-    uchar *format;
     CODESTARTmodInit
     *ipIFVersProvided = CURR_MOD_IF_VERSION;
     CODEmodInit_QueryRegCFSLineHdlr CHKiRet(objUse(glbl, CORE_COMPONENT));
     CHKiRet(objUse(statsobj, CORE_COMPONENT));
-    format = meta_format;
-    tplAddLine(ourConf, META_TEMPLATE, &format);
-    format = text_format;
-    tplAddLine(ourConf, TEXT_TEMPLATE, &format);
+    CHKiRet(message_open(ourConf));
 ENDmodInit

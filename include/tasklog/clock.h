@@ -16,12 +16,19 @@ struct tasklog_now {
 
 struct tasklog_clock {
     struct tasklog_now (*now)(void *context); /* may be called from any thread */
+    /* The same as it was some milliseconds ago at most, for what is done with each line; NULL = `now`. */
+    struct tasklog_now (*now_coarse)(void *context);
     void *context;
 };
 
 static inline struct tasklog_now tasklog_clock_now(const struct tasklog_clock *clock)
 {
     return clock->now(clock->context);
+}
+
+static inline struct tasklog_now tasklog_clock_now_coarse(const struct tasklog_clock *clock)
+{
+    return clock->now_coarse ? clock->now_coarse(clock->context) : clock->now(clock->context);
 }
 
 #endif

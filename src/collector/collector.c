@@ -191,7 +191,7 @@ size_t tasklog_collector_accept(struct tasklog_collector *collector,
     size_t taken = 0;
 
     pthread_mutex_lock(&collector->lock);
-    struct tasklog_now now = collector_now(collector);
+    struct tasklog_now now = tasklog_clock_now_coarse(&collector->hooks.clock);
     bool was_empty = !collector->queue.first;
     while (taken < count && take_line(collector, &lines[taken], now))
         taken++;

@@ -518,7 +518,8 @@ finalize_it:
 
 static rsRetVal start_instance(instanceData *pData, const rsconf_t *conf)
 {
-    const struct tasklog_hooks hooks = {.clock = {.now = tasklog_system_now},
+    const struct tasklog_hooks hooks = {.clock = {.now = tasklog_system_now,
+                                                  .now_coarse = tasklog_system_now_coarse},
                                         .say = say,
                                         .context = pData};
     char error[TASKLOG_ERROR_BYTES];

@@ -12,7 +12,11 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { FORMAT = 1 };
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14, and newer than some C libraries */
+#endif
+
+enum { FORMAT = 1, PAGE_BYTES = 4096, WARM_BYTES = 256 << 10 };
 #define UNBORN_NAME "next" /* until there is a header: a kill leaves nothing that looks damaged */
 static const char MAGIC[8] = {'t', 'a', 's', 'k', 'l', 'o', 'g', 'S'};
 
@@ -60,6 +64,19 @@ static int map(struct segment *segment, int protection)
         return -errno;
     segment->map = at;
     return 0;
+}
+
+void segment_warm(struct segment *segment, size_t bytes)
+{
+    if (segment->used_bytes + bytes <= segment->warm_bytes)
+        return;
+    size_t from = segment->warm_bytes / PAGE_BYTES * PAGE_BYTES;
+    size_t to = segment->used_bytes + bytes + WARM_BYTES;
+    if (to > segment->size_bytes)
+        to = segment->size_bytes;
+    (void)madvise(segment->map + from, to - from,
+                  MADV_POPULATE_WRITE); /* older kernels: by fault */
+    segment->warm_bytes = to;
 }
 
 int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct segment *ret_segment)

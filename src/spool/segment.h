@@ -29,6 +29,7 @@ struct segment {
     char *map; /* NULL = not mapped */
     size_t size_bytes;
     size_t used_bytes;
+    size_t warm_bytes; /* so much can be written without a page fault */
 };
 
 #define SEGMENT_CLOSED ((struct segment){.fd = -1})
@@ -45,6 +46,10 @@ size_t segment_record_bytes(size_t payload_bytes);
  * file is left. */
 int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct segment *ret_segment)
     __attribute__((warn_unused_result));
+
+/* Has the kernel map the pages of the next `bytes`, and many more with them: one by one, as they are first
+ * written to, they cost more. */
+void segment_warm(struct segment *segment, size_t bytes);
 
 /* An existing file, mapped for reading. -EBADMSG if its header is not one. */
 int segment_open(int folder_fd, uint64_t number, struct segment *ret_segment)

@@ -352,6 +352,7 @@ int tasklog_spool_reserve(struct tasklog_spool *spool, size_t bytes, tasklog_pos
         if (r < 0)
             return r;
     }
+    segment_warm(&spool->current, record_bytes);
     spool->reserved_bytes = bytes;
     *ret_position = spool->current.number << 32 | spool->current.used_bytes;
     return 0;

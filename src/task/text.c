@@ -179,11 +179,17 @@ int text_repair(const char *data, size_t bytes, int escape_prefix, struct text_b
 
 size_t text_char_count(const char *data, size_t bytes)
 {
-    size_t count = 0;
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    size_t at = 0, inner = 0; /* bytes within a character: 10xxxxxx */
 
-    for (size_t at = 0; at < bytes; at++)
-        count += ((unsigned char)data[at] & 0xC0) != 0x80;
-    return count;
+    for (; bytes - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, data + at, sizeof(word));
+        inner += (((word >> 7) & ~(word >> 6) & ones) * ones) >> 56;
+    }
+    for (; at < bytes; at++)
+        inner += ((unsigned char)data[at] & 0xC0) == 0x80;
+    return bytes - inner;
 }
 
 size_t text_cut(const char *data, size_t bytes, size_t max_bytes)

@@ -393,6 +393,10 @@ static int start_threads(struct tasklog_collector *collector)
         }
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r == 0) { /* for top -H */
+        (void)pthread_setname_np(collector->writer, "tasklog-writer");
+        (void)pthread_setname_np(collector->timer, "tasklog-timer");
+    }
     return -r;
 }
 

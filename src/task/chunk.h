@@ -18,17 +18,23 @@ struct logbuf_chunk {
     uint32_t size_bytes; /* of data; 0 = the text was spilled */
     uint32_t used_bytes; /* of the text */
     uint32_t message_count;
-    uint32_t char_count; /* of a spilled one */
+    union {
+        uint32_t char_count; /* of a spilled one */
+        uint32_t
+            quick_bytes; /* of another: so far messages may be put into it without a look at the rest */
+    };
     char data[];
 };
 
 /* Of a log with more chunks than one. */
 struct logbuf_rest {
-    struct logbuf_chunk *head_last;  /* NULL: there is no head (it was taken up from a spool so) */
+    struct logbuf_chunk *head_first; /* NULL: there is no head (it was taken up from a spool so) */
+    struct logbuf_chunk *head_last;
     struct logbuf_chunk *tail_first; /* NULL until the cap was reached */
     struct logbuf_chunk *tail_last;
     struct logbuf_sums sums;
-    size_t tight_bytes; /* the cap while memory is short; 0 = it is not */
+    uint32_t counted_bytes; /* how much of the log's last chunk is in the sums */
+    size_t tight_bytes;     /* the cap while memory is short; 0 = it is not */
 };
 
 static inline bool chunk_is_stub(const struct logbuf_chunk *chunk)
@@ -54,9 +60,14 @@ static inline size_t chunk_memory(const struct logbuf_chunk *chunk)
     return sizeof(*chunk) + (chunk_is_stub(chunk) ? sizeof(uint64_t) : chunk->size_bytes);
 }
 
+static inline struct logbuf_chunk *logbuf_head_first(const struct logbuf *log)
+{
+    return log->rest ? log->rest->head_first : log->last;
+}
+
 static inline struct logbuf_chunk *logbuf_head_last(const struct logbuf *log)
 {
-    return log->rest ? log->rest->head_last : log->first;
+    return log->rest ? log->rest->head_last : log->last;
 }
 
 static inline struct logbuf_chunk *logbuf_tail_first(const struct logbuf *log)
@@ -75,6 +86,11 @@ struct logbuf_chunk *chunk_new(size_t size_bytes);
 /* The last `bytes` of its text. What cannot be read becomes question marks, and the answer a negative errno. */
 int chunk_read_end(const struct logbuf_chunk *chunk, const struct tasklog_spill *spill,
                    char *buffer, size_t bytes);
+
+/* Before the lists of a log are changed: what was put into its last chunk since comes into the sums. After it:
+ * which chunk is the last now. */
+void logbuf_settle(struct logbuf *log);
+void logbuf_find_last(struct logbuf *log);
 
 /* Makes the rest of a log, if it is not there. False for want of memory. */
 bool logbuf_need_rest(struct logbuf *log);

@@ -18,12 +18,40 @@ enum {
     NOTE_BYTES_MAX = 128
 };
 
+/* Of a log with a rest: what has been put into its last chunk without a look at that. */
+static size_t uncounted(const struct logbuf *log)
+{
+    return log->last ? log->last->used_bytes - log->rest->counted_bytes : 0;
+}
+
+void logbuf_settle(struct logbuf *log)
+{
+    if (!log->rest || !log->last)
+        return;
+    struct logbuf_sums *sums = &log->rest->sums;
+    *(sums->has_tail ? &sums->tail_bytes : &sums->head_bytes) += uncounted(log);
+    log->rest->counted_bytes = log->last->used_bytes;
+}
+
+void logbuf_find_last(struct logbuf *log)
+{
+    const struct logbuf_rest *rest = log->rest;
+
+    if (!rest)
+        return;
+    log->last = rest->sums.has_tail ? rest->tail_last : rest->head_last;
+    log->rest->counted_bytes = log->last ? log->last->used_bytes : 0;
+}
+
 struct logbuf_sums logbuf_sums(const struct logbuf *log)
 {
-    const struct logbuf_chunk *only = log->first;
+    const struct logbuf_chunk *only = log->last;
 
-    if (log->rest)
-        return log->rest->sums;
+    if (log->rest) {
+        struct logbuf_sums sums = log->rest->sums;
+        *(sums.has_tail ? &sums.tail_bytes : &sums.head_bytes) += uncounted(log);
+        return sums;
+    }
     if (!only)
         return (struct logbuf_sums){0};
     return (struct logbuf_sums){.head_bytes = only->used_bytes,
@@ -40,9 +68,10 @@ bool logbuf_need_rest(struct logbuf *log)
     if (!rest)
         return false;
     rest->sums = logbuf_sums(log);
-    rest->sums.memory_bytes = sizeof(*rest) + (log->first ? chunk_memory(log->first) : 0);
-    rest->head_last = log->first;
+    rest->sums.memory_bytes = sizeof(*rest) + (log->last ? chunk_memory(log->last) : 0);
+    rest->head_first = rest->head_last = log->last;
     log->rest = rest;
+    logbuf_find_last(log);
     return true;
 }
 
@@ -54,7 +83,7 @@ static size_t chunk_size(const struct logbuf *log, struct logbuf_limits limits, 
     size_t most = limits.cap_bytes / CHUNKS_PER_CAP;
     size_t size = sizeof(uint64_t); /* so that a spilled one takes no more than it did before */
 
-    if (log->first || log->rest) {
+    if (log->last || log->rest) {
         struct logbuf_sums sums = logbuf_sums(log);
         if (most > CHUNK_BYTES_MAX)
             most = CHUNK_BYTES_MAX;
@@ -138,17 +167,20 @@ struct logbuf_chunk *chunk_new(size_t size_bytes)
 
 bool logbuf_push_chunk(struct logbuf *log, struct logbuf_chunk *chunk, bool in_tail)
 {
-    if (!log->first && !log->rest && !in_tail) {
-        log->first = chunk;
+    if (!log->last && !log->rest && !in_tail) {
+        log->last = chunk;
         return true;
     }
     if (!logbuf_need_rest(log))
         return false;
+    struct logbuf_rest *rest = log->rest;
+    logbuf_settle(log);
     if (in_tail)
-        list_push(&log->rest->tail_first, &log->rest->tail_last, chunk);
+        list_push(&rest->tail_first, &rest->tail_last, chunk);
     else
-        list_push(&log->first, &log->rest->head_last, chunk);
-    log->rest->sums.memory_bytes += chunk_memory(chunk);
+        list_push(&rest->head_first, &rest->head_last, chunk);
+    rest->sums.memory_bytes += chunk_memory(chunk);
+    logbuf_find_last(log);
     return true;
 }
 
@@ -159,18 +191,18 @@ static bool may_grow_to(const struct logbuf *log, struct logbuf_limits limits, s
 
     if (most < CHUNK_BYTES_MIN)
         most = CHUNK_BYTES_MIN;
-    return !log->rest && !chunk_is_stub(log->first) && bytes <= most && bytes <= ONLY_BYTES_MAX;
+    return !log->rest && !chunk_is_stub(log->last) && bytes <= most && bytes <= ONLY_BYTES_MAX;
 }
 
 /* NULL for want of memory, with the chunk as it was. */
 static struct logbuf_chunk *grow_only_chunk(struct logbuf *log, size_t size_bytes)
 {
-    struct logbuf_chunk *grown = realloc(log->first, sizeof(*grown) + size_bytes);
+    struct logbuf_chunk *grown = realloc(log->last, sizeof(*grown) + size_bytes);
 
     if (!grown)
         return NULL;
     grown->size_bytes = (uint32_t)size_bytes;
-    log->first = grown;
+    log->last = grown;
     return grown;
 }
 
@@ -178,6 +210,7 @@ static struct logbuf_chunk *grow_only_chunk(struct logbuf *log, size_t size_byte
  * memory. Reaching the cap closes the head. */
 static struct logbuf_chunk *chunk_for(struct logbuf *log, struct logbuf_limits limits, size_t need)
 {
+    logbuf_settle(log);
     struct logbuf_sums sums = logbuf_sums(log);
     bool over = sums.started && sums.head_bytes + sums.tail_bytes + need > limits.cap_bytes;
     bool split_now = over && !sums.has_tail;
@@ -210,40 +243,84 @@ int logbuf_reserve(struct logbuf *log, struct logbuf_limits limits, size_t bytes
     return chunk_for(log, limits, bytes) ? 0 : -ENOMEM;
 }
 
-/* Counts what was added; drops what is beyond the cap. */
-static void grown(struct logbuf_rest *rest, size_t cap_bytes, size_t bytes)
+/* The last chunk has grown: counts that, and drops what is beyond the cap. */
+static void grown(struct logbuf *log, size_t cap_bytes)
 {
-    struct logbuf_sums *sums = &rest->sums;
+    struct logbuf_rest *rest = log->rest;
+    const struct logbuf_sums *sums = &rest->sums;
 
-    sums->started = true;
-    *(sums->has_tail ? &sums->tail_bytes : &sums->head_bytes) += bytes;
+    logbuf_settle(log);
+    rest->sums.started = true;
     while (sums->head_bytes + sums->tail_bytes > cap_bytes && rest->tail_first != rest->tail_last)
         drop_oldest_of_tail(rest);
+}
+
+static char *put(char *at, const struct logbuf_piece *pieces, size_t piece_count)
+{
+    for (size_t i = 0; i < piece_count; i++)
+        at = mempcpy(at, pieces[i].data, pieces[i].bytes);
+    return at;
+}
+
+static size_t sum_of(const struct logbuf_piece *pieces, size_t piece_count)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < piece_count; i++)
+        bytes += pieces[i].bytes;
+    return bytes;
+}
+
+/* Until where the last chunk may be filled at once: its end, or the cap. Never while memory is short, for then
+ * the cap may rise and fall. */
+static uint32_t quick_bytes(const struct logbuf *log, size_t cap_bytes)
+{
+    const struct logbuf_chunk *chunk = log->last;
+    const struct logbuf_sums sums = logbuf_sums(log);
+    size_t all = sums.head_bytes + sums.tail_bytes;
+    size_t room = all < cap_bytes ? cap_bytes - all : 0;
+
+    if (log->rest && log->rest->tight_bytes > 0)
+        room = 0;
+    return room < chunk->size_bytes - chunk->used_bytes ? (uint32_t)(chunk->used_bytes + room)
+                                                        : chunk->size_bytes;
+}
+
+size_t logbuf_append_quick(struct logbuf *log, const struct logbuf_piece *pieces,
+                           size_t piece_count)
+{
+    struct logbuf_chunk *chunk = log->last;
+    size_t need = sum_of(pieces, piece_count) + 1;
+
+    if (!chunk || chunk_is_stub(chunk) || chunk->used_bytes + need > chunk->quick_bytes)
+        return 0;
+    char *at = chunk->data + chunk->used_bytes;
+    *at++ = '\n';
+    (void)put(at, pieces, piece_count);
+    chunk->used_bytes += (uint32_t)need;
+    chunk->message_count++;
+    return need;
 }
 
 int logbuf_append(struct logbuf *log, struct logbuf_limits limits,
                   const struct logbuf_piece *pieces, size_t piece_count)
 {
     bool started = logbuf_sums(log).started;
-    size_t need = started ? 1 : 0;
-
-    for (size_t i = 0; i < piece_count; i++)
-        need += pieces[i].bytes;
+    size_t need = sum_of(pieces, piece_count) + started;
     struct logbuf_chunk *chunk = chunk_for(log, limits, need);
+
     if (!chunk)
         return -ENOMEM;
 
     char *at = chunk->data + chunk->used_bytes;
     if (started)
         *at++ = '\n';
-    for (size_t i = 0; i < piece_count; i++) {
-        memcpy(at, pieces[i].data, pieces[i].bytes);
-        at += pieces[i].bytes;
-    }
+    (void)put(at, pieces, piece_count);
     chunk->used_bytes += (uint32_t)need;
     chunk->message_count++;
     if (log->rest)
-        grown(log->rest, limits.cap_bytes, need);
+        grown(log, limits.cap_bytes);
+    chunk->quick_bytes = quick_bytes(log, limits.cap_bytes);
     return 0;
 }
 
@@ -319,7 +396,7 @@ int logbuf_copy(const struct logbuf *log, const struct tasklog_spill *spill, cha
     struct logbuf_sums sums = logbuf_sums(log);
     char text[NOTE_BYTES_MAX];
     size_t bytes = note(&sums, text);
-    int r = copy_list(log->first, spill, buffer);
+    int r = copy_list(logbuf_head_first(log), spill, buffer);
 
     memcpy(buffer + sums.head_bytes, text, bytes);
     int r_tail = copy_list(logbuf_tail_first(log), spill, buffer + sums.head_bytes + bytes);
@@ -341,7 +418,8 @@ size_t logbuf_char_count(const struct logbuf *log)
     struct logbuf_sums sums = logbuf_sums(log);
     char text[NOTE_BYTES_MAX];
 
-    return count_list(log->first) + note(&sums, text) + count_list(logbuf_tail_first(log));
+    return count_list(logbuf_head_first(log)) + note(&sums, text) +
+           count_list(logbuf_tail_first(log));
 }
 
 /* Fills the buffer from its end; returns where the copy starts. */
@@ -398,7 +476,7 @@ static void free_list(struct logbuf_chunk *chunk)
 
 void logbuf_done(struct logbuf *log)
 {
-    free_list(log->first);
+    free_list(logbuf_head_first(log));
     free_list(logbuf_tail_first(log));
     free(log->rest);
     *log = (struct logbuf){0};

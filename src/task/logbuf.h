@@ -28,8 +28,8 @@ struct logbuf_rest;
 
 /* Zero-initialise it. */
 struct logbuf {
-    struct logbuf_chunk *first; /* of the head */
-    struct logbuf_rest *rest;   /* NULL: there is one chunk at most */
+    struct logbuf_chunk *last; /* which messages go into; NULL = none yet */
+    struct logbuf_rest *rest;  /* NULL: there is one chunk at most */
 };
 
 /* What a log comes to. */
@@ -65,6 +65,12 @@ struct logbuf_piece {
 int logbuf_append(struct logbuf *log, struct logbuf_limits limits,
                   const struct logbuf_piece *pieces, size_t piece_count)
     __attribute__((warn_unused_result));
+
+/* The same for nearly all messages, without a look at the rest of the log: not the first one, and there is
+ * room in the last chunk, below the cap of the time when another message was last appended. Returns how
+ * many bytes the log has grown by, 0 = it must be appended. */
+size_t logbuf_append_quick(struct logbuf *log, const struct logbuf_piece *pieces,
+                           size_t piece_count);
 
 /* Makes sure that messages of `bytes` in all, newlines included, can be appended without failing, as
  * long as nothing else is. 0 or -ENOMEM. */

@@ -15,15 +15,18 @@ static void replace_chunk(struct logbuf *log, struct logbuf_chunk *whole, struct
 
     stub->prev = whole->prev;
     stub->next = whole->next;
+    if (!rest)
+        log->last = stub;
     if (stub->prev)
         stub->prev->next = stub;
-    else
-        *(whole == log->first ? &log->first : &rest->tail_first) = stub;
+    else if (rest)
+        *(whole == rest->head_first ? &rest->head_first : &rest->tail_first) = stub;
     if (stub->next)
         stub->next->prev = stub;
     else if (rest)
         *(whole == rest->head_last ? &rest->head_last : &rest->tail_last) = stub;
     if (rest) {
+        logbuf_find_last(log);
         rest->sums.spilled_bytes += whole->used_bytes;
         rest->sums.memory_bytes -= chunk_memory(whole) - chunk_memory(stub);
     }
@@ -80,8 +83,9 @@ size_t logbuf_spill(struct logbuf *log, const struct tasklog_spill *spill, size_
 {
     if (logbuf_is_spilled(log))
         return 0;
+    logbuf_settle(log);
     size_t before = logbuf_sums(log).memory_bytes;
-    size_t freed = spill_list(log, log->first, spill, want_bytes);
+    size_t freed = spill_list(log, logbuf_head_first(log), spill, want_bytes);
     if (freed < want_bytes)
         (void)spill_list(log, logbuf_tail_first(log), spill, want_bytes - freed);
     return before - logbuf_sums(log).memory_bytes;
@@ -118,7 +122,7 @@ int logbuf_move(struct logbuf *log, const struct tasklog_spill *spill, uint64_t 
     (void)logbuf_spill(log, spill, SIZE_MAX); /* a chunk knows its position only without its text */
     if (!logbuf_is_spilled(log))
         return -EAGAIN;
-    r = move_list(log->first, spill, &first);
+    r = move_list(logbuf_head_first(log), spill, &first);
     if (r == 0)
         r = move_list(logbuf_tail_first(log), spill, &first);
     if (r == 0)
@@ -137,7 +141,7 @@ static size_t count_chunks(const struct logbuf_chunk *chunk)
 
 void logbuf_count_chunks(const struct logbuf *log, size_t *ret_head, size_t *ret_tail)
 {
-    *ret_head = count_chunks(log->first);
+    *ret_head = count_chunks(logbuf_head_first(log));
     *ret_tail = count_chunks(logbuf_tail_first(log));
 }
 
@@ -147,7 +151,7 @@ const struct logbuf_chunk *logbuf_next_place(const struct logbuf *log,
 {
     do {
         if (!chunk)
-            chunk = log->first ? log->first : logbuf_tail_first(log);
+            chunk = logbuf_head_first(log) ? logbuf_head_first(log) : logbuf_tail_first(log);
         else if (chunk == logbuf_head_last(log))
             chunk = logbuf_tail_first(log);
         else
@@ -201,5 +205,6 @@ int logbuf_restore(struct logbuf *log, const struct logbuf_sums *sums)
     log->rest->sums.missing_bytes = sums->missing_bytes;
     log->rest->sums.started = sums->started;
     log->rest->sums.has_tail = sums->has_tail;
+    logbuf_find_last(log);
     return 0;
 }

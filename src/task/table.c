@@ -253,6 +253,31 @@ static size_t chunk_bytes_of(const struct tasklog_table *table)
     return all == 0 ? 0 : all / CHUNKS_PER_TASK / (table->open_count + 1) + 1;
 }
 
+/* Nearly every line; false if it is not such a one. */
+static bool take_quick(struct tasklog_table *table, struct task *task, const struct task_line *line,
+                       int64_t now_ms)
+{
+    size_t bytes = task_log_quick(&table->env, task, line);
+
+    if (bytes == 0)
+        return false;
+    table->text_bytes += bytes;
+    table_touch(table, task, now_ms);
+    show_live_later(table, task, now_ms);
+    return true;
+}
+
+static int take_counted(struct tasklog_table *table, struct task **task,
+                        const struct task_line *line, bool is_control, bool tight,
+                        struct tasklog_now now, struct tasklog_results *results)
+{
+    table->env.chunk_bytes = chunk_bytes_of(table);
+    table_uncount(table, *task);
+    int r = take(table, task, line, is_control, cap_of(table, *task, tight), now, results);
+    table_count(table, *task);
+    return r;
+}
+
 /* Repairs the texts of a line and finds out whether it is a control line: 1, 0, or -ENOMEM. */
 static int look_at(struct tasklog_table *table, const struct tasklog_line *line,
                    struct task_line *ret_line)
@@ -319,10 +344,9 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
         if (is_control && table->control.verb == CONTROL_START)
             table->control.verb = CONTROL_PROGRESS; /* it is started: only the numbers are news */
     }
-    table->env.chunk_bytes = chunk_bytes_of(table);
-    table_uncount(table, task);
-    int r = take(table, &task, &seen, is_control == 1, cap_of(table, task, tight), now, results);
-    table_count(table, task);
+    int r = !is_control && !tight && take_quick(table, task, &seen, now.mono_ms)
+                ? 0
+                : take_counted(table, &task, &seen, is_control == 1, tight, now, results);
     if (r == 0 && task->run.run == 0 && line->position != 0)
         name_run(table, &task->run, line->position);
     if (r < 0 && is_new) {

@@ -76,6 +76,14 @@ static struct text text_of(const char *data, size_t bytes)
 
 static const struct text NO_TEMPLATE;
 
+static void count_line(struct task_env *env, const struct task_line *line)
+{
+    if (line->text.altered || line->formatted.altered)
+        env->counters.altered++;
+    else
+        env->counters.lines++;
+}
+
 static void note_missing(struct task_env *env, struct tasklog_result *run, uint64_t before)
 {
     uint64_t missing = logbuf_sums(&run->log).missing_messages - before;
@@ -84,6 +92,28 @@ static void note_missing(struct task_env *env, struct tasklog_result *run, uint6
         env->counters.missing += missing;
         run->missing = true;
     }
+}
+
+size_t task_log_quick(struct task_env *env, struct task *task, const struct task_line *line)
+{
+    struct logbuf_piece pieces[2];
+    size_t count = 0;
+
+    if (task_has_ended(task) || line->line->severity <= SEVERITY_WARNING || env->listen)
+        return 0;
+    if (line->formatted.data) {
+        pieces[count++] = (struct logbuf_piece){line->formatted.data, line->formatted.bytes};
+    } else {
+        stamp_set(&env->stamp, line->line->time_us);
+        pieces[count++] = (struct logbuf_piece){env->stamp.text, env->stamp.bytes};
+        pieces[count++] = (struct logbuf_piece){line->text.data, line->text.bytes};
+    }
+    size_t bytes = logbuf_append_quick(&task->run.log, pieces, count);
+    if (bytes == 0)
+        return 0;
+    run_count_message(&task->run, line->line->severity, line->text.bytes);
+    count_line(env, line);
+    return bytes;
 }
 
 int task_log(struct task_env *env, struct task *task, const struct task_line *line,
@@ -105,10 +135,8 @@ int task_log(struct task_env *env, struct task *task, const struct task_line *li
     note_missing(env, run, missing);
     if (task_has_ended(task))
         env->counters.late++;
-    else if (line->text.altered || line->formatted.altered)
-        env->counters.altered++;
     else
-        env->counters.lines++;
+        count_line(env, line);
     return 0;
 }
 

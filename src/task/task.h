@@ -73,6 +73,10 @@ void task_free(struct task *task);
 int task_log(struct task_env *env, struct task *task, const struct task_line *line,
              size_t cap_bytes) __attribute__((warn_unused_result));
 
+/* The same for an open task's usual line: not its first, nothing that is counted beside it, and there is room
+ * for it. Memory must not be short. Returns how many bytes the log has grown by, 0 = it is not one. */
+size_t task_log_quick(struct task_env *env, struct task *task, const struct task_line *line);
+
 /* `@task progress` of an open task. */
 int task_progress(struct task_env *env, struct task *task, const struct task_line *line,
                   struct control *control, size_t cap_bytes) __attribute__((warn_unused_result));

@@ -349,6 +349,69 @@ static void a_cap_that_changes_keeps_the_note_exact(void **state)
     done(&log, &model);
 }
 
+static void assert_equal_logs(const struct logbuf *a, const struct logbuf *b)
+{
+    struct logbuf_sums sums_a = logbuf_sums(a), sums_b = logbuf_sums(b);
+    size_t bytes_a, bytes_b;
+    char *copy_a = copy_of(a, &bytes_a), *copy_b = copy_of(b, &bytes_b);
+
+    assert_int_equal(sums_a.head_bytes, sums_b.head_bytes);
+    assert_int_equal(sums_a.tail_bytes, sums_b.tail_bytes);
+    assert_int_equal(sums_a.memory_bytes, sums_b.memory_bytes);
+    assert_int_equal(sums_a.missing_messages, sums_b.missing_messages);
+    assert_int_equal(sums_a.missing_bytes, sums_b.missing_bytes);
+    assert_int_equal(bytes_a, bytes_b);
+    assert_memory_equal(copy_a, copy_b, bytes_a);
+    free(copy_a);
+    free(copy_b);
+}
+
+/* As the table does it: at once where that is possible, but not while memory is short. */
+static void the_quick_way_makes_the_same_log(void **state)
+{
+    static const size_t caps[] = {1, 300, 5000, 20000, 200000, 2000000};
+    uint64_t random = 11;
+    char message[600];
+    size_t quick_count = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++) {
+        struct logbuf slow = {0}, quick = {0};
+        bool tight = false;
+        for (int line = 0; line < 5000; line++) {
+            if (next_random(&random) % 200 == 0)
+                tight = !tight;
+            size_t bytes = next_random(&random) % sizeof(message);
+            fill(message, bytes, &random);
+            struct logbuf_piece piece = {message, bytes};
+            struct logbuf_limits limits = cap(caps[i]);
+            if (tight) {
+                size_t most = logbuf_tighten(&slow, 400);
+                assert_int_equal(logbuf_tighten(&quick, 400), most);
+                limits.cap_bytes = most < caps[i] ? most : caps[i];
+            } else {
+                logbuf_loosen(&slow);
+            }
+            assert_int_equal(logbuf_append(&slow, limits, &piece, 1), 0);
+            size_t found = 0;
+            if (!tight)
+                found = logbuf_append_quick(&quick, &piece, 1);
+            if (found == 0) {
+                if (!tight)
+                    logbuf_loosen(&quick);
+                assert_int_equal(logbuf_append(&quick, limits, &piece, 1), 0);
+            }
+            quick_count += found > 0;
+            if (line % 50 == 0)
+                assert_equal_logs(&slow, &quick);
+        }
+        assert_equal_logs(&slow, &quick);
+        logbuf_done(&slow);
+        logbuf_done(&quick);
+    }
+    assert_true(quick_count > 2000);
+}
+
 static void a_reservation_changes_nothing_that_can_be_read(void **state)
 {
     static const size_t caps[] = {1, 100, 1000, 10000, 100000};
@@ -494,6 +557,7 @@ int main(void)
         cmocka_unit_test(head_and_tail_get_about_half_each),
         cmocka_unit_test(a_million_lines_stay_within_the_cap),
         cmocka_unit_test(a_cap_that_changes_keeps_the_note_exact),
+        cmocka_unit_test(the_quick_way_makes_the_same_log),
         cmocka_unit_test(a_reservation_changes_nothing_that_can_be_read),
         cmocka_unit_test(repeated_reservations_take_no_more_memory),
         cmocka_unit_test(the_end_of_a_log_is_its_last_whole_lines),

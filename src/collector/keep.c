@@ -48,11 +48,12 @@ struct replay {
     size_t done_size;
     bool whole; /* no damage: what has no beginning belongs to a run that is done */
     struct replay_clock clock;
-    uint64_t lines;
+    uint64_t line_count; /* as the first round found it */
+    uint64_t lines;      /* so far, in the second */
     uint64_t unknown;
 };
 
-/* First round: what is done need not be kept until the replay comes to the note of it. Without memory
+/* First round: how many lines there are, and what is done: that need not be kept until the replay comes to the note of it. Without memory
  * for that it is. */
 static int note_done(void *context, tasklog_position position, uint32_t type, const void *data,
                      size_t bytes)
@@ -61,6 +62,7 @@ static int note_done(void *context, tasklog_position position, uint32_t type, co
     struct entry entry;
 
     (void)position;
+    replay->line_count += type == ENTRY_LINE;
     if (type != ENTRY_DONE || !entry_read(type, data, bytes, &entry))
         return 0;
     if (replay->done_count == replay->done_size) {
@@ -150,7 +152,8 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         entry.line.position = position;
         replay->lines++;
         collector_spool_at(collector, entry.line.cursor, entry.line.cursor_bytes, position);
-        if (collector->redelivery && entry.line.cursor_bytes == 0)
+        if (collector->redelivery && entry.line.cursor_bytes == 0 &&
+            replay->lines + REDELIVERY_LINES > replay->line_count) /* it would not be forgotten */
             redelivery_remember(collector->redelivery, &entry.line);
         if (is_tail_of_done(replay, &entry, position)) {
             (void)replay_clock_at(&replay->clock, entry.now);

@@ -91,13 +91,13 @@ FUZZING  = B=build/fuzz CC=clang SAN="-fsanitize=fuzzer-no-link,address,undefine
 PARALLEL = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 # Older thread sanitizers do not start where the kernel spreads addresses widely.
 NO_ASLR  = $(shell setarch -R true 2>/dev/null && echo setarch -R)
-STEPS    = deps build check-format check-headers check-layers check-options check-man unit sanitize store-test django-test system short-faults
+STEPS    = deps build check-format check-headers check-layers check-options check-man unit check-cost sanitize store-test django-test system short-faults
 CI_STEPS = $(if $(filter true,$(CI)),clang)
 
 # --- Targets for people ------------------------------------------------------------------------------------------
 
 .PHONY: all help build deps check demo screenshots unit store-test django-test system faults short-faults sanitize fuzz valgrind clang
-.PHONY: newer-django-test lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
+.PHONY: bench check-cost newer-django-test lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -158,6 +158,26 @@ sanitize: ## unit tests under address, undefined behaviour and thread sanitizer
 	@$(MAKE) $(PARALLEL) $(ASAN) unit
 	@$(MAKE) $(PARALLEL) $(TSAN) RUN="$(NO_ASLR)" threaded
 
+BENCH := $(patsubst %,$(B)/bench/%,blast store_limit core dbd_here.so)
+bench: all $(BENCH) ## tasklog beside what it competes with (about ten minutes): build/bench/bench.json, bench.svg
+	@tests/bench/peers $(B)/bench/peers
+	@$(PG) $(PYTHON) tests/bench/bench.py
+
+$(B)/bench/blast $(B)/bench/core: $(B)/bench/%: $(B)/tests/bench/%.o $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
+
+$(B)/bench/store_limit: $(B)/tests/bench/store_limit.o
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	$(Q)$(LINK) -o $@ $^ -lpq
+
+$(B)/bench/dbd_here.so: $(B)/tests/bench/dbd_here.o
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	$(Q)$(LINK) -shared -o $@ $^
+
 valgrind: ## unit tests under valgrind
 	@$(MAKE) $(PARALLEL) RUN="valgrind -q --leak-check=full --error-exitcode=9" unit
 
@@ -180,6 +200,9 @@ check-layers: ## do the includes go one way?
 
 check-options: ## is every parameter documented and in the sample configuration?
 	@tools/check-options
+
+check-cost: $(B)/bench/core ## how many instructions does a line cost, and is that within the budget?
+	@B="$(B)" tools/check-cost
 
 check-man: ## are the manual pages well formed?
 	@mandoc -Tlint -Wwarning man/*.[18]

@@ -160,6 +160,10 @@ uint64_t tasklog_table_oldest(const struct tasklog_table *table);
 void tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now,
                         struct tasklog_results *results);
 
+/* Hands out the late lines of all ended tasks, due or not. 0 or -ENOMEM: then some are still to come. */
+int tasklog_table_show_late(struct tasklog_table *table, struct tasklog_results *results)
+    __attribute__((warn_unused_result));
+
 /* Shows the one running task that has waited longest, if its live interval is over. Returns whether it
  * did: whoever has little room for results asks for one at a time. */
 bool tasklog_table_show(struct tasklog_table *table, struct tasklog_now now,

@@ -252,6 +252,12 @@ static int replay_spool(struct tasklog_collector *collector, char *error)
         damage.places += second.places;
         damage.bytes += second.bytes;
     }
+    if (r ==
+        0) { /* late lines do not wait to be shown together: which are done is known only here */
+        struct tasklog_results late = {0};
+        r = tasklog_table_show_late(collector->table, &late);
+        keep_results(&replay, &late);
+    }
     free(replay.done);
     if (r < 0) {
         snprintf(error, TASKLOG_ERROR_BYTES, "the spool \"%s\" cannot be read: %s",

@@ -46,13 +46,9 @@ static int tick_live(struct tasklog_table *table, struct tasklog_now now,
     return 1;
 }
 
-static int tick_late(struct tasklog_table *table, struct tasklog_now now,
+static int show_late(struct tasklog_table *table, struct task *task,
                      struct tasklog_results *results)
 {
-    struct task *task = first_to_show(&table->late);
-
-    if (!task || now.mono_ms - task->show_ms < LATE_FLUSH_MS)
-        return 0;
     table_uncount(table, task);
     int r = task_show_late(task, results);
     table_count(table, task);
@@ -60,6 +56,16 @@ static int tick_late(struct tasklog_table *table, struct tasklog_now now,
         return r;
     list_remove(&task->show);
     return 1;
+}
+
+static int tick_late(struct tasklog_table *table, struct tasklog_now now,
+                     struct tasklog_results *results)
+{
+    struct task *task = first_to_show(&table->late);
+
+    if (!task || now.mono_ms - task->show_ms < LATE_FLUSH_MS)
+        return 0;
+    return show_late(table, task, results);
 }
 
 static int tick_ended(struct tasklog_table *table, struct tasklog_now now,
@@ -100,6 +106,16 @@ void tasklog_table_tick(struct tasklog_table *table, struct tasklog_now now,
         ;
     while (tick_ended(table, now, results) > 0)
         ;
+}
+
+int tasklog_table_show_late(struct tasklog_table *table, struct tasklog_results *results)
+{
+    struct task *task;
+    int r = 1;
+
+    while (r > 0 && (task = first_to_show(&table->late)) != NULL)
+        r = show_late(table, task, results);
+    return r < 0 ? r : 0;
 }
 
 bool tasklog_table_show(struct tasklog_table *table, struct tasklog_now now,

@@ -205,12 +205,15 @@ static void life_with_late_lines(void)
     "[2026-11-24 10:00:00] one\n" \
     "[2026-11-24 10:00:00] Completed: 1 line, 0 warnings, 0 errors, Total time: 0s"
 
-/* What a database that had STORED_LOG has after the rows that were kept: each appends at its place. */
-static const char *log_after_late_rows(void)
+#define LATE "\n[2026-11-24 10:00:00] late"
+#define LATER "\n[2026-11-24 10:00:00] later"
+
+/* What a database that had this log has after the rows that were kept: each appends at its place. */
+static const char *log_after_late_rows(const char *had)
 {
     static char log[1000];
 
-    strcpy(log, STORED_LOG);
+    strcpy(log, had);
     for (size_t i = 0; i < fake_store_kept_count(); i++) {
         const struct fake_row *row = fake_store_kept(i);
         assert_in_range(row->append_at, strlen(STORED_LOG), strlen(log));
@@ -225,8 +228,40 @@ static void late_lines_are_appended_at_the_same_place_again(void **state)
     live_and_die(life_with_late_lines);
     begin(NULL, NULL, NULL);
     GIVE("job[1]", "later");
-    WAIT(strcmp(log_after_late_rows(), STORED_LOG "\n[2026-11-24 10:00:00] late"
-                                                  "\n[2026-11-24 10:00:00] later") == 0);
+    WAIT(strcmp(log_after_late_rows(STORED_LOG LATE), STORED_LOG LATE LATER) == 0);
+}
+
+static void life_whose_late_line_is_not_stored(void)
+{
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", "one");
+    GIVE("job[1]", "@task end");
+    WAIT(collecting_counters(collecting).rows_stored == 1);
+    fake_store_answer(-EIO, "away");
+    GIVE("job[1]", "late");
+    WAIT(collecting_counters(collecting).retries > 0);
+}
+
+static void a_late_line_that_was_not_stored_is_stored_by_the_next_life(void **state)
+{
+    (void)state;
+    live_and_die(life_whose_late_line_is_not_stored);
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", "later");
+    WAIT(strcmp(log_after_late_rows(STORED_LOG), STORED_LOG LATE LATER) == 0);
+}
+
+static void late_lines_that_are_stored_are_not_written_again(void **state)
+{
+    (void)state;
+    live_and_die(life_with_late_lines);
+    begin(NULL, NULL, NULL);
+    GIVE("job[2]", "@task end");
+    WAIT(collecting_counters(collecting).rows_stored == 1);
+    GIVE("job[2]", "late"); /* what else is late would be written before it */
+    WAIT(collecting_counters(collecting).rows_stored == 2);
+    assert_int_equal(fake_store_kept_count(), 2);
+    assert_int_equal(fake_store_kept_of("1", NULL), 0);
 }
 
 static void life_that_closes_an_idle_task(void)
@@ -740,6 +775,8 @@ int main(void)
         TEST(a_result_that_was_not_stored_is_stored_by_the_next_life),
         TEST(what_is_stored_is_not_written_again),
         TEST(late_lines_are_appended_at_the_same_place_again),
+        TEST(a_late_line_that_was_not_stored_is_stored_by_the_next_life),
+        TEST(late_lines_that_are_stored_are_not_written_again),
         TEST(what_the_clock_decided_stays_decided),
         TEST(time_stands_still_between_two_lives),
         TEST(a_stop_leaves_running_tasks_to_the_next_life),

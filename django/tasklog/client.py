@@ -35,13 +35,19 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Callable
 
-from .sender import SYSLOG_SOCKET, JournalSender, own_pid, sender_for, severity
+from .sender import SYSLOG_SOCKET, JournalSender, as_text, own_pid, sender_for, severity
+from .sender import MARKER as MARKER_BYTES
 
-MARKER = "@task"
+MARKER = MARKER_BYTES.decode()
 END_SECONDS = 1.0
 KIND = re.compile(r"[A-Za-z0-9_.-]{1,48}", re.ASCII)
 ID_BYTES = 255
 TEXT_CHARACTERS = 1000  # of an end's closing line
+STATUS_CHARACTERS = 32
+COUNTER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,47}", re.ASCII)
+COUNTS = ("processed", "failed", "total")
+RESERVED = ("status", "text", "pid", "unsent")
+logger = logging.getLogger("tasklog")
 INFO = severity(logging.INFO)
 
 _current: ContextVar[TaskLogger | None] = ContextVar("tasklog", default=None)
@@ -85,6 +91,69 @@ def _encoded(text: str) -> bytes:
         return text.encode(errors="backslashreplace")
 
 
+def _whole(name: str, value: object) -> int | None:
+    """A number for a control line; what is none is told to Django's log, and not to the job."""
+    try:
+        number = int(value)  # type: ignore
+        if number == value or isinstance(value, str):
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    logger.error("%s=%r is not a whole number: ignoring it", name, value)
+    return None
+
+
+def _numbers(given: dict[str, Any]) -> dict[str, int]:
+    numbers = {name: _whole(name, value) for name, value in given.items() if value is not None}
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def _counter_names(given: dict[str, Any]) -> dict[str, Any]:
+    """Without what would mean something else in an end."""
+    for name in given:
+        if name in RESERVED or not COUNTER.fullmatch(name):
+            logger.error("a counter cannot be called %r: ignoring it", name)
+    return {name: value for name, value in given.items()
+            if name not in RESERVED and COUNTER.fullmatch(name)}
+
+
+def _status(status: str) -> str | None:
+    """A word that the reader takes: others are made one, for an end must not say COMPLETED by mistake."""
+    word = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(status)).strip("_")[:STATUS_CHARACTERS]
+    if word != status or not word:
+        logger.error("the status %r is written as %r: it must be 1 to %d of A-Z a-z 0-9 _ . -", status,
+                     word or "FAILED", STATUS_CHARACTERS)
+    return word or "FAILED"
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(what it says cannot be shown)"
+
+
+def text_of(record: logging.LogRecord, formatter: logging.Formatter) -> str:
+    """Formatted, or as near to it as can be: a line that cannot be formatted is not lost."""
+    try:
+        return formatter.format(record)
+    except Exception:
+        pass
+    parts = []
+    for part in (record.msg, record.args):
+        try:
+            parts.append(part if isinstance(part, str) else repr(part))
+        except Exception:
+            parts.append(f"<{type(part).__name__} that cannot be shown>")
+    text = " ".join(parts)
+    try:
+        if record.exc_info:
+            text += "\n" + formatter.formatException(record.exc_info)
+    except Exception:
+        pass
+    return text
+
+
 def _quoted(text: str) -> str:
     """A value of a control line."""
     text = " ".join(text.split())[:TEXT_CHARACTERS]
@@ -100,10 +169,13 @@ class Run:
         self.kind = _checked_kind(kind)
         self.task_id = new_task_id() if task_id is None else valid_task_id(task_id)
         self.ended = False
-        self.counts: dict[str, int] = {} if total is None else {"total": total}
+        self.end_sent = False
+        self.counts: dict[str, int] = _numbers({"total": total})
         self.counters: dict[str, int] = {}
         self._sender = sender_for(address or default_address())
         self._headers = self._sender.headers(kind, self.task_id)
+        if not isinstance(watch, int):
+            raise ValueError(f"watch {watch!r} is not True, False or the number of a process")
         self._watch = watch
         self._opening: tuple[bytes, bytes] | None = None  # a start that is still to be sent
         self._pid = os.getpid()
@@ -143,9 +215,7 @@ class Run:
 
     def log(self, level: int, text: str) -> bool:
         """One message, with its newlines. `level` is of Python's logging. Is it on its way?"""
-        if text.startswith(MARKER):
-            text = " " + text  # a line is data, whoever has written it
-        return self.send(severity(level), _encoded(text))
+        return self.send(severity(level), as_text(_encoded(text)))
 
     def send(self, level: int, text: bytes) -> bool:
         if (self._opening is None or self._open()) \
@@ -164,28 +234,33 @@ class Run:
 
     def progress(self, processed: int | None = None, failed: int | None = None,
                  total: int | None = None) -> None:
-        given = {"processed": processed, "failed": failed, "total": total}
-        new = {name: value for name, value in given.items() if value is not None}
+        new = _numbers({"processed": processed, "failed": failed, "total": total})
         self.counts.update(new)
         words = [MARKER, "progress", *(f"{name}={value:d}" for name, value in new.items())]
         if self._opening is None or self._open():
             # One that is not sent is no loss: the next one or the end says it again.
             self._sender.send(self._headers[INFO], " ".join(words).encode())
 
+    def count(self, counters: dict[str, int]) -> None:
+        """Adds to counters of the end."""
+        for name, value in _numbers(_counter_names(counters)).items():
+            self.counters[name] = self.counters.get(name, 0) + value
+
     def end(self, status: str | None = None, text: str | None = None, **counters: int) -> None:
         """Once; later calls do nothing."""
         if self.ended or os.getpid() != self._pid:
             return
         self.ended = True
-        for name, value in counters.items():
-            (self.counts if name in ("processed", "failed", "total") else self.counters)[name] = value
+        for name, value in _numbers(_counter_names(counters)).items():
+            (self.counts if name in COUNTS else self.counters)[name] = value
         deadline = time.monotonic() + END_SECONDS
         sent = self._opening is None or self._open(END_SECONDS)
         sent = self._sender.send_surely(self._headers[INFO], self._ending(status, text),
                                         deadline - time.monotonic()) if sent else False
         self._forget()
+        self.end_sent = sent
         if not sent:
-            logging.getLogger("tasklog").error(
+            logger.error(
                 "The end of task %s[%s] could not be sent to %s", self.kind, self.task_id,
                 self.address)
 
@@ -197,7 +272,7 @@ class Run:
     def _ending(self, status: str | None, text: str | None) -> bytes:
         words = [MARKER, "end"]
         if status is not None:
-            words.append("status=" + (status if KIND.fullmatch(status) else _quoted(status)))
+            words.append(f"status={_status(status)}")
         unsent = self.unsent
         counts = {**self.counts, **self.counters, **({"unsent": unsent} if unsent else {})}
         words += [f"{name}={value:d}" for name, value in counts.items()]
@@ -275,11 +350,7 @@ class TaskHandler(logging.Handler):
                 text = record.getMessage()
         except Exception:
             self.handleError(record)
-            try:
-                text = f"{record.msg} {record.args!r}"
-            except Exception:
-                run.drop()
-                return
+            text = text_of(record, self.formatter or _plain)
         try:
             run.log(record.levelno, text)
         except Exception:
@@ -315,8 +386,7 @@ class TaskLogger(logging.Logger):
 
     def count(self, **counters: int) -> None:
         """Adds to counters of the end: `log.count(tables=1)`."""
-        for name, value in counters.items():
-            self.run.counters[name] = self.run.counters.get(name, 0) + value
+        self.run.count(counters)
 
     def end(self, status: str | None = None, text: str | None = None, **counters: int) -> None:
         """Ends the task before its block does, with a status and a closing line of your own."""
@@ -363,16 +433,19 @@ class task_log:
                                          "watch": watch}
         self._kind = _checked_kind(kind)
         self._target, self._id_field, self._level = target, id_field, level
+        self._log: TaskLogger | None = None
 
     def __enter__(self) -> TaskLogger:
+        if self._log is not None and not self._log.run.ended:
+            raise RuntimeError("this task_log has begun a task already: make one for each")
         run = Run(self._kind, **self._options)
+        self._log = TaskLogger(run, self._level)
         self._rows: list[Any] = []
         if self._target is not None:
             from .target import rows_for
             self._rows = rows_for(self._target, self._kind, self._id_field)
         for row in self._rows:
             row.store(run)
-        self._log = TaskLogger(run, self._level)
         run.start(next((row.start_time for row in self._rows if row.start_time), None))
         self._token = _current.set(self._log)
         return self._log
@@ -384,21 +457,31 @@ class task_log:
         except ValueError:  # left in another context than it was entered in
             pass
         log = self._log
+        assert log is not None
         for row in self._rows:
             row.restore()
+        self._end(log, error)
+        for row in self._rows:
+            row.ended(log.run)
+
+    @staticmethod
+    def _end(log: TaskLogger, error: BaseException | None) -> None:
         if error is None or isinstance(error, SystemExit) and not error.code:
             log.end()
         elif isinstance(error, Exception):
-            log.error("%s: %s", type(error).__name__, error, exc_info=error)
+            log.error("%s: %s", type(error).__name__, _said(error), exc_info=error)
             log.end("FAILED")
         else:  # KeyboardInterrupt, SystemExit, CancelledError: no fault of the code's
-            log.end("FAILED", text=f"{type(error).__name__} {error}")
+            log.end("FAILED", text=f"{type(error).__name__} {_said(error)}")
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def task() -> task_log:
             return task_log(self._kind, self._target, id_field=self._id_field, level=self._level,
                             **self._options)
 
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{function!r} is a generator, whose body runs when it is iterated over: write"
+                            " `with task_log(…)` into it")
         if inspect.iscoroutinefunction(function):
             @functools.wraps(function)
             async def run_async(*args: Any, **kwargs: Any) -> Any:

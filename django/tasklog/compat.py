@@ -24,7 +24,7 @@ from django.db.models import F, Q
 from django.db.models.signals import post_save
 from django.utils import timezone
 
-from .client import KIND, Run, _plain
+from .client import KIND, Run, _plain, text_of
 from .target import has_field, prefix_for
 
 RUNNING = "RUNNING"
@@ -58,11 +58,16 @@ class MemoryLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.log_messages.append(self.format(record))
+            text = text_of(record, _plain)
+            try:
+                self.log_messages.append(self.format(record))
+            except Exception:
+                self.log_messages.append(text)
+                self.handleError(record)
             if self._begun() is not None:
-                self._log(record.levelno, _plain.format(record))
+                self._log(record.levelno, text)
             elif self._obj is not None and len(self._waiting) < WAITING_LINES:
-                self._waiting.append((record.levelno, _plain.format(record)))
+                self._waiting.append((record.levelno, text))
         except Exception:
             self.handleError(record)
 

@@ -47,6 +47,11 @@ class Part:
         return self.number + len(self.lines) - goes_on
 
     @property
+    def head(self) -> str:
+        """Its first characters, by which its start is found again."""
+        return self.text[:MARK]
+
+    @property
     def mark(self) -> str:
         """The characters before the end, by which it is found again."""
         return self.text[-MARK:]
@@ -82,10 +87,16 @@ class Log:
             part.number = self.newlines() - part.text.count("\n") + 1
         return part
 
-    def before(self, position: int) -> Part:
-        """The part that ends where another one starts."""
+    def before(self, position: int, head: str = "") -> Part:
+        """The part that ends where another one starts. If the text may have moved towards its beginning
+        since, as that of a running task's row does, `head` is what the other one began with: where that
+        stands now is what counts, and if it is gone, nothing is left before it."""
         length = self.length()
-        if position > length:
+        if head:
+            position = self._get(0, position + len(head)).rfind(head)
+            if position <= 0:
+                return Part("", 0, 0, None, False)
+        if not 0 < position <= length:
             return self.last()
         start = max(0, position - PART)
         text = self._get(start, position - start)

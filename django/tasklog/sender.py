@@ -39,6 +39,7 @@ CONNECT_SECONDS = 1.0  # between two looks for a reader that is away
 END_PAUSE = 0.005  # between two tries of send_surely()
 BUFFER_BYTES = 4 << 20  # asked for; the kernel gives what net.core.wmem_max allows
 LIMIT_BYTES = 256 << 10  # of a datagram's text; rsyslogd cuts at its maxMessageSize, in our conf 1m
+MARKER = b"@task"  # what begins with it is no text
 LEAST_BYTES = 1 << 10  # a datagram that is refused for its size is not split further
 
 FACILITY_USER = 1 << 3
@@ -90,6 +91,11 @@ def pieces(text: bytes, limit: int) -> list[bytes]:
         at = end
     parts.append(text[at:])
     return parts
+
+
+def as_text(text: bytes) -> bytes:
+    """A line is data, whoever has written it."""
+    return b" " + text if text.startswith(MARKER) else text
 
 
 def _has_room(fd: int, seconds: float) -> bool:
@@ -187,7 +193,8 @@ class Sender:
         return number
 
     def _send_pieces(self, header: bytes, text: bytes) -> bool:
-        return all([self.send(header, part) for part in pieces(text, self.limit)])
+        first, *others = pieces(text, self.limit)
+        return all([self.send(header, part) for part in (first, *map(as_text, others))])
 
     def _waited_for(self, datagram: bytes) -> bool:
         """The reader is behind. Threads may get the sums wrong, by less than matters."""

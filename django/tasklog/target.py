@@ -100,6 +100,17 @@ class LinkedRun:
     def restore(self) -> None:
         """Nobody else writes the row."""
 
+    def ended(self, run: Run) -> None:
+        """Whose end could not be sent: nobody else will say that it has ended."""
+        if self.start_time is None or run.end_sent or not run.ended:
+            return
+        try:
+            self.model._base_manager.filter(
+                kind=run.kind, task_id=run.task_id, start_time=self.start_time, end_time=None).update(
+                    status="FAILED", end_time=datetime.now(timezone.utc), complete=False)
+        except Exception:
+            logger.exception("Run %s[%s] could not be ended in its row", run.kind, run.task_id)
+
 
 class Target:
     """A row that keeps the log itself."""
@@ -129,6 +140,9 @@ class Target:
                     .update(**{self.id_field: self.task_id})
         except Exception:
             logger.exception("The id of task %s could not be looked at in %r", self.task_id, self.obj)
+
+    def ended(self, run: Run) -> None:
+        """Status and end are tasklog's, or the application's."""
 
     def _database(self) -> Any:
         return self.obj._state.db

@@ -5,7 +5,6 @@ and the download. All of it works on parts: see reading.py.
 from __future__ import annotations
 
 import re
-from itertools import islice
 from typing import Any, Iterator
 from urllib.parse import quote, unquote, urlencode
 
@@ -23,6 +22,8 @@ from .reading import MARK, Log, Part
 from .text import LEVELS, Levels, visible_html
 
 HITS = 1000
+HIT_CHARACTERS = 256 * 1024  # of all hits on a page
+LINE_CHARACTERS = 32 * 1024  # of one
 
 
 def line_html(number: int | None, line: str, level: str, query: str = "", href: str = "",
@@ -42,8 +43,13 @@ def part_html(part: Part, with_ids: bool = True) -> SafeString:
     number = "" if part.next_number is None else part.next_number
     return format_html(
         '<div class="tl-part" data-start="{}" data-next="{}" data-number="{}" data-mark="{}"'
-        ' data-last="{}">{}</div>', part.start, part.next, number,
-        quote(part.mark), "1" if part.is_last else "", mark_safe("".join(html)))
+        ' data-last="{}"{}>{}</div>', part.start, part.next, number, quote(part.mark),
+        "1" if part.is_last else "", head_data(part), mark_safe("".join(html)))
+
+
+def head_data(part: Part) -> SafeString:
+    """For a part whose text may move: see Log.before."""
+    return format_html(' data-head="{}"', quote(part.head)) if part.number is None else mark_safe("")
 
 
 def log_of(run: TaskRun) -> Log:
@@ -102,7 +108,10 @@ class LogViews:
                 *super().get_urls()]
 
     def _run(self, request: HttpRequest, pk: int) -> TaskRun:
-        run = self.get_object(request, str(pk))
+        try:
+            run = self.get_object(request, str(pk))
+        except OverflowError:  # no database has such a number
+            run = None
         if not self.has_view_permission(request, run):
             raise PermissionDenied
         if run is None:
@@ -118,7 +127,7 @@ class LogViews:
         if "next" in request.GET:
             answer.update(new_lines(request, run, log))
         elif before is not None or after is not None:
-            part = log.after(after) if before is None else log.before(before)
+            part = log.after(after) if before is None else log.before(before, head_in(request))
             unnumber(part, holds_only_the_end(run, log))
             answer["html"] = part_html(part)
         response = JsonResponse(answer)
@@ -155,6 +164,10 @@ def search_in(request: HttpRequest) -> tuple[str, str]:
     return request.GET.get("q", "").replace("\0", "")[:200], level if level in LEVELS else ""
 
 
+def head_in(request: HttpRequest) -> str:
+    return unquote(request.GET.get("head", ""))[:MARK]
+
+
 def head_html(run: TaskRun) -> SafeString:
     return render_to_string("tasklog/head.html", {"run": run})
 
@@ -170,6 +183,23 @@ def new_lines(request: HttpRequest, run: TaskRun, log: Log) -> dict[str, Any]:
     return {"html": part_html(part) if has_any else "", "anew": starts_anew, "only_end": only_end}
 
 
+def first_hits(rows: Iterator[tuple[int, str, str]]) -> tuple[list[tuple[int, str, str]], bool]:
+    """As many as a page holds, and whether there are more: lines may be long."""
+    hits: list[tuple[int, str, str]] = []
+    room = HIT_CHARACTERS
+    for row in rows:
+        if len(hits) == HITS or room <= 0:
+            return hits, True
+        hits.append(row)
+        room -= min(len(row[1]), LINE_CHARACTERS)
+    return hits, False
+
+
+def clipped(line: str) -> str:
+    left = len(line) - LINE_CHARACTERS
+    return line if left <= 0 else f"{line[:LINE_CHARACTERS]} [\u2026 {left:,} more characters: download the log]"
+
+
 def log_context(request: HttpRequest, run: TaskRun) -> dict[str, Any]:
     """What the template needs: lines that were searched for, or a part of the log."""
     log, (query, level) = log_of(run), search_in(request)
@@ -177,27 +207,28 @@ def log_context(request: HttpRequest, run: TaskRun) -> dict[str, Any]:
     if query or level:
         skip = number_in(request, "skip") or 0
         rows = (row for row in filtered(log, query, level) if row[0] > skip)
-        hits = list(islice(rows, HITS + 1))
-        more = len(hits) > HITS
-        hits = hits[:HITS]
+        hits, more = first_hits(rows)
         context.update(
             hit_count=len(hits), is_limited=more, filter_query=urlencode({"q": query, "level": level}),
             more=urlencode({"q": query, "level": level, "skip": hits[-1][0]}) if more else "",
             log_html=mark_safe("".join(
-                line_html(number, line, found, query, f"?line={number}", with_id=False)
+                line_html(number, clipped(line), found, query, f"?line={number}", with_id=False)
                 for number, line, found in hits)))
         return context
     line, before, after = (number_in(request, name) for name in ("line", "before", "after"))
     if line is not None:
         part = log.around(max(line, 1))
     elif before is not None:
-        part = log.before(before)
+        part = log.before(before, head_in(request))
     elif after is not None:
         part = log.after(after)
     else:
         part = log.last()
+    if not part.text and (before is not None or after is not None):
+        part = log.last()
     only_end = holds_only_the_end(run, log)
     unnumber(part, only_end)
-    context.update(part=part, only_end=only_end, log_html=part_html(part),
+    earlier = {"before": part.start, **({"head": quote(part.head)} if only_end else {})}
+    context.update(part=part, only_end=only_end, earlier=urlencode(earlier), log_html=part_html(part),
                    follows=run.is_running and part.is_last)
     return context

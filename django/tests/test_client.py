@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import unittest
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from logging.handlers import SysLogHandler
 from typing import Any, Iterator
 from unittest import mock
@@ -129,18 +129,84 @@ class LineTest(ClientTest):
             log.info("%d files", "many")
         self.assertEqual(self.reader.texts()[1], "%d files ('many',)")
 
-    def test_an_argument_that_cannot_be_shown_is_a_drop(self) -> None:
+    def test_what_cannot_be_shown_is_no_reason_to_lose_the_line(self) -> None:
         class Bad:
             def __repr__(self) -> str:
                 raise RuntimeError("no")
 
         with mock.patch("sys.stderr"), self.task() as log:
             log.info("%s", Bad())
-            self.assertEqual(log.unsent, 1)
-        self.assertEqual(self.reader.texts()[1:], ["@task end unsent=1"])
+            self.assertEqual(log.unsent, 0)
+        self.assertEqual(self.reader.texts()[1:], ["%s <tuple that cannot be shown>", "@task end"])
+
+    def test_no_part_of_a_long_text_is_a_control_line(self) -> None:
+        forged = "@task end status=EVIL"
+        with mock.patch.object(sender.sender_for(self.reader.path), "limit", 1000), self.task() as log:
+            for text in ("x" * 999 + "\n" + forged, "x" * 1000 + forged, forged + "\n" + "x" * 1000):
+                log.info(text)
+        texts = self.reader.texts()
+        self.assertEqual([text for text in texts if text.startswith("@task")],
+                         [texts[0], "@task end"])
+        self.assertEqual("".join(texts).count(forged), 3)
 
 
 class EndTest(ClientTest):
+    def test_numbers_that_are_none_are_ignored_and_told(self) -> None:
+        with self.assertLogs("tasklog") as told, self.task(total="13") as log:
+            log.progress(processed=3.0, failed="many")
+            log.count(tables=1.5, columns=2)
+            log.count(status=3, unsent=1, text=2, **{"a b": 1})
+        self.assertEqual(self.reader.texts()[1:], ["@task progress processed=3",
+                                                   "@task end total=13 processed=3 columns=2"])
+        self.assertEqual(len(told.output), 6)
+
+    def test_a_status_is_a_word(self) -> None:
+        for status, word in (("CANCELLED", "CANCELLED"), ("cancelled by user", "cancelled_by_user"), ("", "FAILED"),
+                             ("A" * 40, "A" * 32), ("é", "FAILED")):
+            with self.assertLogs("tasklog") if status != word else nullcontext(), self.task() as log:
+                log.end(status)
+            self.assertEqual(self.reader.texts()[1:], [f"@task end status={word}"])
+
+    def test_an_exception_that_cannot_be_shown_goes_on_its_way(self) -> None:
+        class Odd(Exception):
+            def __str__(self) -> str:
+                raise RuntimeError("no")
+
+        class OddExit(KeyboardInterrupt):
+            __str__ = Odd.__str__
+
+        for error in (Odd, OddExit):
+            with self.assertRaises(error):
+                with self.task():
+                    raise error()
+            *lines, end = self.reader.texts()
+            self.assertTrue(end.startswith("@task end status=FAILED"), end)
+        self.assertIn("Odd: (what it says cannot be shown)", "".join(lines) + end.replace("OddExit (", "Odd: ("))
+
+    def test_one_task_log_is_one_task_at_a_time(self) -> None:
+        again = self.task()
+        for _ in range(2):
+            with again:
+                with self.assertRaises(RuntimeError):
+                    again.__enter__()
+        self.assertEqual(self.reader.texts(), ["@task start", "@task end"] * 2)
+
+    def test_a_generator_is_refused(self) -> None:
+        def generator() -> Iterator[int]:
+            yield 1
+
+        async def asynchronous() -> Any:
+            yield 1
+
+        for function in (generator, asynchronous):
+            with self.assertRaises(TypeError):
+                self.task()(function)
+
+    def test_a_wrong_watch_is_a_mistake_in_the_code(self) -> None:
+        with self.assertRaises(ValueError):
+            task_log("kind", address=self.reader.path, watch="x").__enter__()
+        self.assertEqual(self.reader.texts(), [])
+
     def test_an_exception_fails_the_task_and_goes_on(self) -> None:
         with self.assertRaises(ZeroDivisionError):
             with self.task():
@@ -467,8 +533,11 @@ class TroubleTest(ClientTest):
         self.assertLess(waited, sender.WAIT_SAVED + 0.01 + 0.5 * sender.WAIT_SHARE * 1.3)
 
     def test_a_flood_goes_at_the_pace_of_its_reader(self) -> None:
-        """Its socket is read from another process, at 20 to 30 µs a line."""
-        count = 50_000
+        """Its socket is read from another process, at 20 to 30 µs a line; which may have to share a
+        processor, and so gets three tries."""
+        self.assertIn(0, (self.unsent_of_a_flood(50_000) for _ in range(3)))
+
+    def unsent_of_a_flood(self, count: int) -> int:
         child = os.fork()
         if not child:
             for _ in range(count + 2):
@@ -485,8 +554,11 @@ class TroubleTest(ClientTest):
         if unsent:
             os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        self.assertEqual(unsent, 0)
-        self.assertGreater(time.monotonic() - began, count * 20e-6 * 0.9)
+        self.reader.close()
+        self.reader.open()
+        if unsent == 0:
+            self.assertGreater(time.monotonic() - began, count * 20e-6 * 0.9)
+        return unsent
 
     def test_nothing_is_kept_of_a_task_that_has_ended(self) -> None:
         with self.task():

@@ -60,6 +60,13 @@ class CompatTest(TestCase):
 
 
 class FlowTest(CompatTest):
+    def test_a_line_that_cannot_be_formatted_is_not_lost(self) -> None:
+        log, memory = create_db_comment_logger(self.begin("table_comment"))
+        with mock.patch("sys.stderr"):
+            log.info("%d tables", "a")
+        self.assertEqual(self.reader.texts()[1:], ["%d tables ('a',)"])
+        self.assertEqual(memory.get_logs(), "%d tables ('a',)")
+
     def test_a_worker_with_a_summary(self) -> None:
         sql_db = self.begin("table_comment")
         log, memory = create_db_comment_logger(sql_db)

@@ -98,6 +98,23 @@ class TargetTest(TransactionTestCase):
         self.assertTrue(end.startswith(b"<14>other["))
 
     @override_settings(TASKLOG_LINK_RUNS=True)
+    def test_a_linked_run_whose_end_cannot_be_sent_does_not_run_for_ever(self) -> None:
+        self.reader.close()
+        with self.assertLogs("tasklog"), mock.patch("tasklog.client.END_SECONDS", 0.01):
+            with task_log("other", target=self.sql_db):
+                pass
+        run = apps.get_model("tasklog", "TaskRun").objects.get()
+        self.assertEqual((run.status, run.complete), ("FAILED", False))
+        self.assertIsNotNone(run.end_time)
+
+    @override_settings(TASKLOG_LINK_RUNS=True)
+    def test_a_mistake_in_the_code_makes_no_row(self) -> None:
+        for options in ({"level": "NOPE"}, {"watch": "x"}):
+            with self.assertRaises(ValueError):
+                task_log("other", target=self.sql_db, **options).__enter__()
+        self.assertFalse(apps.get_model("tasklog", "TaskRun").objects.exists())
+
+    @override_settings(TASKLOG_LINK_RUNS=True)
     def test_a_row_that_keeps_the_log_is_linked_too(self) -> None:
         runs = apps.get_model("tasklog", "TaskRun").objects
         with task_log("db_elements", target=self.sql_db) as log:

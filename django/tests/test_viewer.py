@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from urllib.parse import quote
 from typing import Any
 from unittest import mock
 
@@ -240,6 +241,14 @@ class Page(PageTest):
         self.assertEqual(seen, numbered(25).split("\n"))
         self.assertFalse(query)
 
+    def test_long_hits_are_shown_in_part(self) -> None:
+        with mock.patch.multiple(views, LINE_CHARACTERS=100, HIT_CHARACTERS=250):
+            run = add_run(log="\n".join(["b" * 1000] * 5))
+            response = self.page(run, q="b")
+            self.assertContains(response, "900 more characters", 3)
+            self.assertContains(response, "The first 3 lines")
+            self.assertContains(self.page(run, q="b", skip=3), "2 lines.")
+
     def test_jumps_to_the_first_error(self) -> None:
         log = "\n".join([stamped("says: it broke"), stamped("x"), stamped("ERROR: it broke"),
                          stamped("ERROR: it broke")])
@@ -331,6 +340,12 @@ class Following(PageTest):
         earlier = self.page(run, "log", before=len("\n".join(lines[20:30])) + 1).json()["html"]
         self.assertEqual(self.lines_of(earlier), lines[20:30])
         self.assertNotIn("id=", earlier)
+        # The row moves on, and what stood before a part stands elsewhere, or is gone.
+        TaskRun.objects.update(log="\n".join(lines[23:43]), lines=43)
+        for first, left in ((30, lines[23:30]), (22, [])):
+            earlier = self.page(run, "log", before=len("\n".join(lines[20:first])) + 1,
+                                head=quote("\n".join(lines[first:40])[:reading.MARK])).json()["html"]
+            self.assertEqual(self.lines_of(earlier), left)
         TaskRun.objects.update(log="\n".join(lines[23:43]), lines=43)
         answer = self.follow(run, html)
         self.assertEqual(self.lines_of(answer["html"]), lines[40:43])

@@ -274,6 +274,8 @@ def test_the_doctor_says_where_it_stopped(project: Project) -> None:
 
     before = project.row("table_comment")
     assert "needs the --kind" in doctor()
+    assert "is not 1 to 48 of" in doctor("--kind=two words")
+    assert "is no key of" in doctor("--row=thoth_core.SqlDb:abc", "--kind=table_comments")
     assert "no field 'task_id'" in doctor("--kind=unknown")
     said = doctor("--kind=unknown", "--id-field=table_comment_task_id")
     assert "Stopped before the row (2 s). rsyslogd has read" in said

@@ -14,6 +14,7 @@ from datetime import timezone as utc
 from typing import Any, Callable
 
 from django.apps import apps
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.utils import timezone
@@ -70,6 +71,8 @@ class Command(BaseCommand):
         self.options = options
         self.address = options["address"] or default_address()
         self.task_id = f"doctor-{new_task_id()}"
+        if options["kind"] is not None and not KIND.fullmatch(options["kind"]):
+            raise CommandError(f"--kind {options['kind']!r} is not 1 to 48 of A-Z a-z 0-9 _ . -")
         row: Row = RowOfModel(options, self.task_id) if options["row"] else RowOfRuns(options, self.task_id)
         self.check_socket()
         try:
@@ -232,6 +235,10 @@ class RowOfModel(Row):
             self.model = apps.get_model(name)
         except (LookupError, ValueError) as error:
             raise CommandError(f"--row: {error}") from None
+        try:
+            self.model._meta.pk.to_python(self.pk)
+        except ValidationError:
+            raise CommandError(f"--row: {self.pk!r} is no key of {name}") from None
         prefix = prefix_for(self.model, self.kind)
         self.id_field = options["id_field"] or f"{prefix or ''}task_id"
         if not has_field(self.model, self.id_field):

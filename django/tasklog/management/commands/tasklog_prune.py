@@ -62,7 +62,11 @@ def old_and_surplus(ended: QuerySet, days: int | None, keep: int | None) -> list
     """The keys of the runs to be deleted."""
     keys: set[int] = set()
     if days is not None:
-        old = ended.filter(end_time__lte=timezone.now() - timedelta(days=days))
+        try:
+            before = timezone.now() - timedelta(days=days)
+        except OverflowError:
+            raise CommandError(f"--days {days}: there was no such day") from None
+        old = ended.filter(end_time__lte=before)
         keys.update(old.order_by().values_list("pk", flat=True))
     if keep is not None:
         for kind in ended.order_by().values_list("kind", flat=True).distinct():

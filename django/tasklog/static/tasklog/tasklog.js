@@ -29,6 +29,10 @@
 
   // --- The part before, the part after -----------------------------------------------------------
 
+  function beforeOf({ dataset }) {
+    return dataset.head ? { before: dataset.start, head: dataset.head } : { before: dataset.start };
+  }
+
   function linkToEarlier() {
     const start = Number(parts()[0]?.dataset.start || 0);
     let link = document.getElementById("tl-earlier");
@@ -42,12 +46,12 @@
       line.append(link);
       log.prepend(line);
     }
-    link.href = `?before=${start}`;
+    link.href = `?${new URLSearchParams(beforeOf(parts()[0]))}`;
   }
 
   async function loadEarlier() {
     const first = parts()[0];
-    const { html } = await get({ before: first.dataset.start });
+    const { html } = await get(beforeOf(first));
     const fromEnd = log.scrollHeight - log.scrollTop;
     first.insertAdjacentHTML("beforebegin", html);
     linkToEarlier();

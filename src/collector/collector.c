@@ -140,9 +140,10 @@ static void *collector_timer(void *argument)
 
 static bool is_control(const struct tasklog_collector *collector, const struct tasklog_line *line)
 {
-    size_t bytes = strlen(collector->config->marker);
+    const char *marker = collector->config->marker;
 
-    return line->text_bytes > bytes && memcmp(line->text, collector->config->marker, bytes) == 0;
+    return line->text_bytes > 0 && line->text[0] == marker[0] &&
+           line->text_bytes > strlen(marker) && memcmp(line->text, marker, strlen(marker)) == 0;
 }
 
 /* One line, into the table and the spool. False if there is no memory for it now. */

@@ -645,17 +645,16 @@ static bool read_message(wrkrInstanceData_t *pWrkrData, const actWrkrIParams_t *
 {
     const instanceData *pData = pWrkrData->pData;
     struct tasklog_message message;
-    struct tasklog_line line = {0};
 
-    message_read(&params[pData->place[USE_MESSAGE]], &line, &message);
-    const char *why = apply_tag(pWrkrData, &message, &line);
+    *ret_line = (struct tasklog_line){0};
+    message_read(&params[pData->place[USE_MESSAGE]], ret_line, &message);
+    const char *why = apply_tag(pWrkrData, &message, ret_line);
     if (!why)
-        why = apply_templates(pData, params, &line);
+        why = apply_templates(pData, params, ret_line);
     if (why) {
         tasklog_collector_reject(pData->collector, message.tag, message.tag_bytes, why);
         return false;
     }
-    *ret_line = line;
     return true;
 }
 

@@ -163,8 +163,7 @@ bool row_is_behind(const struct tasklog_store *store, const struct tasklog_row *
     return false;
 }
 
-bool row_is_too_large(const struct tasklog_store *store, const struct tasklog_row *row,
-                      size_t bytes_max, struct tasklog_outcome *outcome)
+size_t row_text_bytes(const struct tasklog_store *store, const struct tasklog_row *row)
 {
     size_t bytes = 0;
 
@@ -172,6 +171,14 @@ bool row_is_too_large(const struct tasklog_store *store, const struct tasklog_ro
         if (value_is_text(store->target.columns[i].type) && !row->columns[i].is_null)
             bytes += row->columns[i].text_bytes;
     }
+    return bytes;
+}
+
+bool row_is_too_large(const struct tasklog_store *store, const struct tasklog_row *row,
+                      size_t bytes_max, struct tasklog_outcome *outcome)
+{
+    size_t bytes = row_text_bytes(store, row);
+
     if (bytes <= bytes_max)
         return false;
     outcome_set(outcome, TASKLOG_NEVER, NULL,

@@ -106,6 +106,9 @@ static inline bool outcome_is_slow(const struct tasklog_outcome *outcome)
 bool row_is_behind(const struct tasklog_store *store, const struct tasklog_row *rows, size_t i,
                    const struct tasklog_outcome *outcomes);
 
+/* The length of all texts of a row. */
+size_t row_text_bytes(const struct tasklog_store *store, const struct tasklog_row *row);
+
 /* A row whose texts no statement of this database can carry is refused before they are copied. */
 bool row_is_too_large(const struct tasklog_store *store, const struct tasklog_row *row,
                       size_t bytes_max, struct tasklog_outcome *outcome);

@@ -224,17 +224,6 @@ static void forget(struct batch *b, const bool *is_settled, size_t count)
     b->half_ms = store_now_ms(&b->pg->base) + store_left_ms(&b->pg->base, b->deadline_ms) / 2;
 }
 
-static bool row_is_large(const struct pgsql *pg, const struct tasklog_row *row)
-{
-    size_t bytes = 0;
-
-    for (size_t i = 0; i < pg->base.target.column_count; i++) {
-        if (value_is_text(pg->base.target.columns[i].type) && !row->columns[i].is_null)
-            bytes += row->columns[i].text_bytes;
-    }
-    return bytes >= LARGE_ROW_BYTES;
-}
-
 int pgsql_write_batch(struct pgsql *pg, const struct tasklog_row *rows, size_t count,
                       int64_t deadline_ms, struct tasklog_outcome *outcomes)
 {
@@ -248,7 +237,7 @@ int pgsql_write_batch(struct pgsql *pg, const struct tasklog_row *rows, size_t c
     for (size_t i = 0; i < count; i++) {
         is_settled[i] = outcomes[i].verdict == TASKLOG_NEVER ||
                         row_is_too_large(&pg->base, &rows[i], MOST_ROW_BYTES, &outcomes[i]);
-        is_large = is_large || row_is_large(pg, &rows[i]);
+        is_large = is_large || row_text_bytes(&pg->base, &rows[i]) >= LARGE_ROW_BYTES;
     }
     forget(&b, is_settled, count);
     r = batch_write_pipeline(&b, count);

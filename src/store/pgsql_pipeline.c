@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { MOST_WINDOW = 32, LOCK_MS = 200 };
+enum { MOST_WINDOW = 32, LOCK_MS = 200, FLUSH_BYTES = 128 * 1024 };
 
 /* What was sent and in which order its answers are due. A row is its index; what is none is -1. */
 struct pipeline {
@@ -24,6 +24,7 @@ struct pipeline {
     size_t taken_count;
     bool is_refused;   /* an answer was bad, so the rest of the pipeline is void */
     size_t in_window;  /* rows of the window that is being filled */
+    size_t held_bytes; /* of rows that lie in libpq's buffer: small ones go together */
     int64_t window_ms; /* when it was begun */
 };
 
@@ -39,8 +40,13 @@ static int pipeline_send(struct batch *b, struct pipeline *pipeline, size_t i)
         pipeline->sent[pipeline->sent_count++] = -1;
     pipeline->sent[pipeline->sent_count++] = (int)i;
     pipeline->in_window++;
-    if (pipeline->in_window >= pg->window && PQsendFlushRequest(pg->conn) == 0)
+    pipeline->held_bytes += row_text_bytes(&pg->base, &b->rows[i]);
+    bool is_full = pipeline->in_window >= pg->window;
+    if (is_full && PQsendFlushRequest(pg->conn) == 0)
         return pgsql_lost(pg);
+    if (!is_full && pipeline->held_bytes < FLUSH_BYTES)
+        return 0;
+    pipeline->held_bytes = 0;
     return pgsql_flush(pg, b->deadline_ms);
 }
 

@@ -220,9 +220,11 @@ static bool read_verb(struct cursor *cursor, enum control_verb *ret_verb)
 int control_parse(const char *marker, const char *line, size_t line_bytes,
                   struct text_buffer *buffer, struct control *ret_control)
 {
-    size_t marker_bytes = strlen(marker);
     enum control_verb verb;
 
+    if (line_bytes == 0 || line[0] != marker[0]) /* nearly all lines */
+        return 0;
+    size_t marker_bytes = strlen(marker);
     if (line_bytes <= marker_bytes || memcmp(line, marker, marker_bytes) != 0 ||
         !is_blank(line[marker_bytes]))
         return 0;

@@ -339,11 +339,12 @@ def test_signals_reach_the_job(short: Path, sent: signal.Signals) -> None:
 
 def test_a_key_of_the_terminal_reaches_the_job_once(short: Path) -> None:
     reader = Reader(short).read_on()
-    script = ("import signal, time, sys\n"
-              "def caught(*_): print('caught', flush=True)\n"
+    # Each line in one call: print() may write its newline by another, and the signal come between.
+    script = ("import os, signal, sys\n"
+              "def caught(*_): os.write(1, b'caught\\n')\n"
               "signal.signal(signal.SIGINT, caught)\n"
-              "print('ready', flush=True)\n"
-              "for line in sys.stdin: print(line.strip(), flush=True)\n")
+              "os.write(1, b'ready\\n')\n"
+              "for line in sys.stdin: os.write(1, line.encode())\n")
     pid, terminal = os.forkpty()
     if pid == 0:
         os.execv(COMMAND, ["tasklog", "run", "--kind", "kind", "--id", "id", "--socket", str(short),
@@ -354,7 +355,10 @@ def test_a_key_of_the_terminal_reaches_the_job_once(short: Path) -> None:
         nonlocal said
         while text not in said:
             assert select.select([terminal], [], [], 10)[0], said
-            said += os.read(terminal, 4096)
+            try:
+                said += os.read(terminal, 4096)
+            except OSError:
+                raise AssertionError(f"it has ended, and said {said!r}") from None
 
     wait_for(b"ready")
     os.write(terminal, b"\x03")

@@ -109,7 +109,7 @@ help: ## print this list
 deps: ## install the Debian packages that are missing
 	@tools/deps
 
-check: ## everything: packages, build, house rules, all tests (about ten minutes)
+check: ## everything: packages, build, house rules, all tests (about a quarter of an hour)
 	@began=$$(date +%s); \
 	for step in $(STEPS) $(CI_STEPS); do \
 	    printf '\n=== %s (after %d s)\n' $$step $$(($$(date +%s) - began)); \

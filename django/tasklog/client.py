@@ -78,7 +78,7 @@ def valid_task_id(task_id: object) -> str:
     return text.encode()[:ID_BYTES].decode(errors="ignore") or new_task_id()
 
 
-def _checked_kind(kind: str) -> str:
+def checked_kind(kind: str) -> str:
     if not KIND.fullmatch(kind):
         raise ValueError(f"kind {kind!r} is not 1 to 48 of A-Z a-z 0-9 _ . -")
     return kind
@@ -108,22 +108,22 @@ def _numbers(given: dict[str, Any]) -> dict[str, int]:
     return {name: number for name, number in numbers.items() if number is not None}
 
 
-def _counter_names(given: dict[str, Any]) -> dict[str, Any]:
-    """Without what would mean something else in an end."""
-    for name in given:
-        if name in RESERVED or not COUNTER.fullmatch(name):
-            logger.error("a counter cannot be called %r: ignoring it", name)
-    return {name: value for name, value in given.items()
-            if name not in RESERVED and COUNTER.fullmatch(name)}
+def _counters(given: dict[str, Any]) -> dict[str, int]:
+    """Without those whose name would mean something else in an end."""
+    named = {name: value for name, value in given.items()
+             if name not in RESERVED and COUNTER.fullmatch(name)}
+    for name in given.keys() - named.keys():
+        logger.error("a counter cannot be called %r: ignoring it", name)
+    return _numbers(named)
 
 
-def _status(status: str) -> str | None:
+def _status(status: str) -> str:
     """A word that the reader takes: others are made one, for an end must not say COMPLETED by mistake."""
-    word = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(status)).strip("_")[:STATUS_CHARACTERS]
-    if word != status or not word:
+    word = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(status)).strip("_")[:STATUS_CHARACTERS] or "FAILED"
+    if word != status:
         logger.error("the status %r is written as %r: it must be 1 to %d of A-Z a-z 0-9 _ . -", status,
-                     word or "FAILED", STATUS_CHARACTERS)
-    return word or "FAILED"
+                     word, STATUS_CHARACTERS)
+    return word
 
 
 def _said(error: BaseException) -> str:
@@ -166,7 +166,7 @@ class Run:
 
     def __init__(self, kind: str, task_id: str | None = None, *, total: int | None = None,
                  address: str | None = None, watch: bool | int = True) -> None:
-        self.kind = _checked_kind(kind)
+        self.kind = checked_kind(kind)
         self.task_id = new_task_id() if task_id is None else valid_task_id(task_id)
         self.ended = False
         self.end_sent = False
@@ -243,7 +243,7 @@ class Run:
 
     def count(self, counters: dict[str, int]) -> None:
         """Adds to counters of the end."""
-        for name, value in _numbers(_counter_names(counters)).items():
+        for name, value in _counters(counters).items():
             self.counters[name] = self.counters.get(name, 0) + value
 
     def end(self, status: str | None = None, text: str | None = None, **counters: int) -> None:
@@ -251,7 +251,7 @@ class Run:
         if self.ended or os.getpid() != self._pid:
             return
         self.ended = True
-        for name, value in _numbers(_counter_names(counters)).items():
+        for name, value in _counters(counters).items():
             (self.counts if name in COUNTS else self.counters)[name] = value
         deadline = time.monotonic() + END_SECONDS
         sent = self._opening is None or self._open(END_SECONDS)
@@ -431,7 +431,7 @@ class task_log:
                  watch: bool | int = True) -> None:
         self._options: dict[str, Any] = {"task_id": task_id, "total": total, "address": address,
                                          "watch": watch}
-        self._kind = _checked_kind(kind)
+        self._kind = checked_kind(kind)
         self._target, self._id_field, self._level = target, id_field, level
         self._log: TaskLogger | None = None
 

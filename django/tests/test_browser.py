@@ -14,23 +14,21 @@ from unittest import skipUnless
 from django.contrib.auth.models import User
 from django.contrib.staticfiles.testing import StaticLiveServerTestCase
 from django.test import tag
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tasklog.models import TaskRun
 
+from . import chromium
 from .models import SqlDb
 from .support import add_run, stamped
 
 SHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
-DRIVER = shutil.which("chromedriver")
 HOSTILE = "<script>document.title='owned'</script> \x1b[31mred\x1b[0m \u202egnp.exe"
 
 
 @tag("browser")
-@skipUnless(DRIVER, "chromium-driver is not installed: make deps")
+@skipUnless(chromium.DRIVER, "chromium-driver is not installed: make deps")
 class Browser(StaticLiveServerTestCase):
     @classmethod
     def setUpClass(cls) -> None:
@@ -38,13 +36,8 @@ class Browser(StaticLiveServerTestCase):
         SHOTS.mkdir(parents=True, exist_ok=True)
         cls.downloads = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.downloads)
-        options = webdriver.ChromeOptions()
-        for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000",
-                         "--lang=en"):
-            options.add_argument(argument)
-        options.add_experimental_option("prefs", {"download.default_directory": str(cls.downloads)})
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        cls.browser = webdriver.Chrome(service=Service(DRIVER), options=options)
+        cls.browser = chromium.start("--window-size=1280,1000",
+                                     **{"download.default_directory": str(cls.downloads)})
         cls.addClassCleanup(cls.browser.quit)
 
     def setUp(self) -> None:
@@ -78,13 +71,7 @@ class Browser(StaticLiveServerTestCase):
         return self.browser.execute_script(f"return {text}")
 
     def shoot(self, name: str) -> None:
-        """In light and dark."""
-        for scheme in ("light", "dark"):
-            self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {
-                "features": [{"name": "prefers-color-scheme", "value": scheme}]})
-            time.sleep(0.3)  # the admin's links change their colour slowly
-            self.browser.save_screenshot(str(SHOTS / f"{name}-{scheme}.png"))
-        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+        chromium.shoot(self.browser, SHOTS, name)
 
     def lines(self) -> list[str]:
         return self.js("Array.from(document.querySelectorAll('.tl-line bdi'), line => line.innerText)")

@@ -34,26 +34,38 @@ static struct logbuf_limits limits(const struct task_env *env, size_t cap_bytes)
     return (struct logbuf_limits){.cap_bytes = cap_bytes, .chunk_bytes = env->chunk_bytes};
 }
 
-/* Appends a message with its stamp. A template's text comes ready made. */
+enum { MESSAGE_PIECES = 3 };
+
+/* What a message is put together of: its stamp, level and text. A template's text comes ready made. */
+static size_t message_pieces(struct task_env *env, int64_t time_us, const char *level,
+                             struct text text, struct text formatted,
+                             struct logbuf_piece ret_pieces[MESSAGE_PIECES])
+{
+    size_t count = 0;
+
+    if (!formatted.data) {
+        stamp_set(&env->stamp, time_us);
+        ret_pieces[count++] = (struct logbuf_piece){env->stamp.text, env->stamp.bytes};
+    }
+    if (*level)
+        ret_pieces[count++] = (struct logbuf_piece){level, strlen(level)};
+    if (formatted.data)
+        ret_pieces[count++] = (struct logbuf_piece){formatted.data, formatted.bytes};
+    else
+        ret_pieces[count++] = (struct logbuf_piece){text.data, text.bytes};
+    return count;
+}
+
 static int append(struct task_env *env, struct logbuf *log, size_t cap_bytes, bool late,
                   int64_t time_us, const char *level, struct text text, struct text formatted)
 {
     bool first_of_late = late && logbuf_bytes(log) == 0;
-    struct logbuf_piece pieces[4];
+    struct logbuf_piece pieces[1 + MESSAGE_PIECES];
     size_t count = 0;
 
     if (first_of_late)
         pieces[count++] = (struct logbuf_piece){"\n", 1}; /* after what the database has */
-    if (!formatted.data) {
-        stamp_set(&env->stamp, time_us);
-        pieces[count++] = (struct logbuf_piece){env->stamp.text, env->stamp.bytes};
-    }
-    if (*level)
-        pieces[count++] = (struct logbuf_piece){level, strlen(level)};
-    if (formatted.data)
-        pieces[count++] = (struct logbuf_piece){formatted.data, formatted.bytes};
-    else
-        pieces[count++] = (struct logbuf_piece){text.data, text.bytes};
+    count += message_pieces(env, time_us, level, text, formatted, pieces + count);
     int r = logbuf_append(log, limits(env, cap_bytes), pieces, count);
     for (size_t i = first_of_late; r == 0 && env->listen && i < count; i++)
         env->listen(env->listen_context, pieces[i].data, pieces[i].bytes, i + 1 < count);
@@ -96,18 +108,12 @@ static void note_missing(struct task_env *env, struct tasklog_result *run, uint6
 
 size_t task_log_quick(struct task_env *env, struct task *task, const struct task_line *line)
 {
-    struct logbuf_piece pieces[2];
-    size_t count = 0;
+    struct logbuf_piece pieces[MESSAGE_PIECES];
 
     if (task_has_ended(task) || line->line->severity <= SEVERITY_WARNING || env->listen)
         return 0;
-    if (line->formatted.data) {
-        pieces[count++] = (struct logbuf_piece){line->formatted.data, line->formatted.bytes};
-    } else {
-        stamp_set(&env->stamp, line->line->time_us);
-        pieces[count++] = (struct logbuf_piece){env->stamp.text, env->stamp.bytes};
-        pieces[count++] = (struct logbuf_piece){line->text.data, line->text.bytes};
-    }
+    size_t count =
+        message_pieces(env, line->line->time_us, "", line->text, line->formatted, pieces);
     size_t bytes = logbuf_append_quick(&task->run.log, pieces, count);
     if (bytes == 0)
         return 0;

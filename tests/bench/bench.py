@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any, Callable, Dict
 
 import plot
-from machine import (BUILD, HERE, Daemon, Figures, Load, Measure, Postgresql, Sqlite, blast, proc_number, run_limit,
+from machine import (HERE, LINE_BYTES, MODULE, Daemon, Figures, Load, Measure, Postgresql, Sqlite, blast, proc_number, run_limit,
                      run_ompgsql, run_plain, run_seed, run_syslog_ng, run_tasklog, tasklog_action, wait_idle)
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-MODULE = str(BUILD / "omtasklog.so")
 ORDER, TURN = Load(2000, 500), Load(2000, 500, True)
 MANY = Load(20_000, 50)
 
@@ -44,7 +43,7 @@ def run_all(title: str, runs: Runs, rounds: int = ROUNDS) -> None:
             results.setdefault(name, []).append(run())
     for name in runs:
         figures = results[name]
-        log_bytes = figures[0].messages * (60 + 22)
+        log_bytes = figures[0].messages * LINE_BYTES
         say(f"  {name:<44}{rate(name):>12,.0f}{cpu(name):>12.2f}{median(name, lambda f: f.all_cpu_us):>8.2f}"
             f"{max(f.peak_rss for f in figures) / 1e6:>8.0f}{figures[0].written / log_bytes:>9.2f}")
 
@@ -61,10 +60,9 @@ def cpu(name: str) -> float:
     return median(name, lambda figures: figures.cpu_us)
 
 
-def target(text: str, found: float, wanted: float, at_least: bool = True, note: str = "") -> None:
+def target(text: str, found: float, wanted: float, at_least: bool = True) -> None:
     holds = found >= wanted if at_least else found <= wanted
-    targets.append({"target": text, "found": round(found, 3), "wanted": wanted, "at_least": at_least, "holds": holds,
-                    "note": note})
+    targets.append({"target": text, "found": round(found, 3), "wanted": wanted, "at_least": at_least, "holds": holds})
 
 
 # --- sections -------------------------------------------------------------------------------------
@@ -99,15 +97,14 @@ def name_of(database: Any, load: Load, queue: str) -> str:
 
 
 def competitors(postgresql: Postgresql, peers: Path) -> None:
-    small, turn = Load(200, 500), Load(2000, 500, True)
     ours, ours_turn = "tasklog beside them", "tasklog beside them, in turn"
     run_all("The same on PostgreSQL by others", {
         ours: lambda: run_tasklog(postgresql, ORDER),
-        ours_turn: lambda: run_tasklog(postgresql, turn),
+        ours_turn: lambda: run_tasklog(postgresql, TURN),
         "ompgsql, a row a line": lambda: run_ompgsql(postgresql, Load(20, 500), peers),
-        "handler in Python, one UPDATE a task": lambda: run_seed(postgresql, small),
+        "handler in Python, one UPDATE a task": lambda: run_seed(postgresql, Load(200, 500)),
         "syslog-ng, tuned": lambda: run_syslog_ng(postgresql, Load(1000, 500), peers),
-        "syslog-ng, tuned, in turn": lambda: run_syslog_ng(postgresql, turn, peers),
+        "syslog-ng, tuned, in turn": lambda: run_syslog_ng(postgresql, TURN, peers),
         "syslog-ng as it comes, in turn": lambda: run_syslog_ng(postgresql, Load(500, 500, True), peers, tuned=False),
     }, min(ROUNDS, 3))
     target("times ompgsql", rate(ours) / rate("ompgsql, a row a line"), 50)
@@ -156,8 +153,7 @@ def open_tasks(sqlite: Sqlite) -> None:
     pairs = [(cost(1), cost(million)) for _ in range(min(ROUNDS, 3))]
     one = statistics.median(pair[0][0] for pair in pairs)
     all_of_them = statistics.median(pair[1][0] for pair in pairs)
-    held = 22 + 60  # the stamped line of each
-    bytes_a_task = statistics.median((pair[1][1] - pair[0][1]) / million - held for pair in pairs)
+    bytes_a_task = statistics.median((pair[1][1] - pair[0][1]) / million - LINE_BYTES for pair in pairs)
     say(f"\nA message costs {one:.2f} µs with one open task, {all_of_them:.2f} µs with a million;"
         f" one takes {bytes_a_task:.0f} bytes beside its text")
     target("cost a message, 1,000,000 open tasks: times that of one", all_of_them / one, 1.5, at_least=False)
@@ -234,22 +230,21 @@ def recovery(sqlite: Sqlite) -> None:
     target("recovery: share of the speed of reading the files", read / took, 0.5)
 
 
-SECTIONS = ("throughput", "competitors", "shapes", "open_tasks", "latency", "recovery")
-
-
 def main() -> int:
     began = time.monotonic()
-    only = os.environ.get("ONLY", ",".join(SECTIONS)).split(",")
     sqlite, postgresql, peers = Sqlite(HERE), Postgresql(), HERE / "peers"
-    for section in SECTIONS:
-        if section not in only:
-            continue
-        {"throughput": lambda: throughput(sqlite, postgresql),
-         "competitors": lambda: competitors(postgresql, peers),
-         "shapes": lambda: shapes(sqlite, postgresql),
-         "open_tasks": lambda: open_tasks(sqlite),
-         "latency": lambda: latency(sqlite),
-         "recovery": lambda: recovery(sqlite)}[section]()
+    sections = {
+        "throughput": lambda: throughput(sqlite, postgresql),
+        "competitors": lambda: competitors(postgresql, peers),
+        "shapes": lambda: shapes(sqlite, postgresql),
+        "open_tasks": lambda: open_tasks(sqlite),
+        "latency": lambda: latency(sqlite),
+        "recovery": lambda: recovery(sqlite),
+    }
+    only = os.environ.get("ONLY", ",".join(sections)).split(",")
+    for name, section in sections.items():
+        if name in only:
+            section()
     say("\nTargets")
     for one in targets:
         say(f"  {'holds' if one['holds'] else 'MISSED':<7}{one['target']:<62}{one['found']:>9.2f}"

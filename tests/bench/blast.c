@@ -10,7 +10,6 @@
  *       -i                   round robin: all tasks are open at once (else one after the other)
  *       -e                   without their ends
  *       -b BYTES             of a message's text
- *       -p PREFIX            of task ids
  *       -r RATE              messages a second
  */
 #include <arpa/inet.h>
@@ -41,7 +40,6 @@ enum door { DOOR_TCP, DOOR_RELP, DOOR_UNIX };
 struct blast {
     enum door door;
     int fd;
-    const char *prefix;
     unsigned long tasks, lines, text_bytes, rate;
     bool interleaved, endless;
     char header[64]; /* priority, time and host of every message */
@@ -159,8 +157,7 @@ static void add(struct blast *blast, const char *message, size_t bytes)
 static void log_text(struct blast *blast, unsigned long task, const char *text, size_t text_bytes)
 {
     char message[MESSAGE_BYTES];
-    int bytes =
-        snprintf(message, sizeof(message), "%simport[%s%lu]: ", blast->header, blast->prefix, task);
+    int bytes = snprintf(message, sizeof(message), "%simport[run-%lu]: ", blast->header, task);
 
     memcpy(message + bytes, text, text_bytes);
     add(blast, message, (size_t)bytes + text_bytes);
@@ -270,7 +267,7 @@ static void read_options(struct blast *blast, int count, char **arguments)
 {
     int option;
 
-    while ((option = getopt(count, arguments, "t:l:b:p:r:ie")) != -1) {
+    while ((option = getopt(count, arguments, "t:l:b:r:ie")) != -1) {
         switch (option) {
         case 't':
             blast->tasks = strtoul(optarg, NULL, 10);
@@ -283,9 +280,6 @@ static void read_options(struct blast *blast, int count, char **arguments)
             break;
         case 'r':
             blast->rate = strtoul(optarg, NULL, 10);
-            break;
-        case 'p':
-            blast->prefix = optarg;
             break;
         case 'i':
             blast->interleaved = true;
@@ -307,7 +301,7 @@ static void read_options(struct blast *blast, int count, char **arguments)
 
 int main(int count, char **arguments)
 {
-    static struct blast blast = {.prefix = "run-", .tasks = 1, .lines = 1, .text_bytes = 60};
+    static struct blast blast = {.tasks = 1, .lines = 1, .text_bytes = 60};
     time_t today = time(NULL);
 
     read_options(&blast, count, arguments);

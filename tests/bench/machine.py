@@ -25,6 +25,8 @@ BUILD = REPO / os.environ.get("B", "build")
 HERE = BUILD / "bench"
 BLAST = HERE / "blast"
 TEXT_BYTES = 60
+LINE_BYTES = 22 + TEXT_BYTES  # in the log, with its stamp
+MODULE = BUILD / "omtasklog.so"
 
 MEMORY = ('queue.type="FixedArray" queue.size="200000" queue.dequeueBatchSize="1024"'
           ' queue.workerThreads="1" queue.timeoutEnqueue="600000"')
@@ -218,9 +220,8 @@ def wait_rows(database: Database, condition: str, count: int, seconds: float = 3
     """Looks at the last one first, for counting costs the database more."""
     wait_until(lambda: database.query("SELECT 1 FROM runs WHERE task_id = ? AND " + condition, f"run-{count - 1}"),
                "the last row", seconds)
-    wait_until(lambda: database.query("SELECT count(*) FROM runs WHERE task_id LIKE 'run-%' AND "
-                                      .replace("%", "%%" if database.kind == "postgresql" else "%")
-                                      + condition)[0][0] >= count, "all rows", seconds)
+    wait_until(lambda: database.query("SELECT count(*) FROM runs WHERE " + condition)[0][0] >= count, "all rows",
+               seconds)
 
 
 def blast(load: Load, door: str, rate: int = 0) -> subprocess.Popen[str]:
@@ -238,15 +239,15 @@ INPUTS = {
 
 
 class Daemon:
-    """A rsyslogd with one action and one input."""
+    """A rsyslogd with one action and one input; `head` is what the action needs before it."""
 
-    def __init__(self, body: str, queue: str, door: str = "tcp", module: str = "") -> None:
+    def __init__(self, body: str, queue: str, door: str = "tcp", module: object = "", head: str = "") -> None:
         self.rsyslogd = Rsyslogd()
         self.port = free_port()
         self.door = f"unix:{self.rsyslogd.socket}" if door == "unix" else f"{door}:{self.port}"
         self.rsyslogd.start(
             'global(maxMessageSize="64k")\n' + (f'module(load="{module}")\n' if module else "")
-            + f'ruleset(name="tasks" {QUEUES[queue]}) {{ {body.replace("{folder}", str(self.rsyslogd.folder))} }}\n'
+            + f'{head}ruleset(name="tasks" {QUEUES[queue]}) {{ {body.replace("{folder}", str(self.rsyslogd.folder))} }}\n'
             + INPUTS[door].format(port=self.port, socket=self.rsyslogd.socket), check=False)
         if door != "unix":
             wait_until(lambda: listens(self.port), "the port")
@@ -273,7 +274,7 @@ def tasklog_action(database: Database, **parameters: object) -> str:
 def run_tasklog(database: Database, load: Load, queue: str = "direct", door: str = "tcp",
                 **parameters: object) -> Figures:
     database.create()
-    with Daemon(tasklog_action(database, **parameters), queue, door, str(BUILD / "omtasklog.so")) as daemon:
+    with Daemon(tasklog_action(database, **parameters), queue, door, MODULE) as daemon:
         measure = Measure(daemon.pid, database)
         sender = blast(load, daemon.door)
         wait_rows(database, "status = 'COMPLETED'", load.tasks)
@@ -306,13 +307,7 @@ def run_ompgsql(database: Postgresql, load: Load, peers: Path) -> Figures:
     body = (f'action(type="ompgsql" server="{env["PGHOST"]}" port="{env["PGPORT"]}" user="{env["PGUSER"]}"'
             f' pass="{env.get("PGPASSWORD", "")}" db="{env["PGDATABASE"]}" template="insert" queue.type="LinkedList"'
             ' queue.dequeueBatchSize="1024")')
-    daemon = Daemon.__new__(Daemon)
-    daemon.rsyslogd, daemon.port = Rsyslogd(), free_port()
-    daemon.door = f"tcp:{daemon.port}"
-    daemon.rsyslogd.start(f'module(load="{module}")\n{template}ruleset(name="tasks" {MEMORY}) {{ {body} }}\n'
-                          + INPUTS["tcp"].format(port=daemon.port), check=False)
-    with daemon:
-        wait_until(lambda: listens(daemon.port), "the port")
+    with Daemon(body, "memory", module=module, head=template) as daemon:
         measure = Measure(daemon.pid, database)
         blast(load, daemon.door).wait()
         wait_until(lambda: database.query("SELECT count(*) FROM loglines")[0][0] >= load.messages, "all lines", 120)

@@ -19,7 +19,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.utils import timezone
 
-from tasklog.client import KIND, Run, default_address, new_task_id
+from tasklog.client import Run, checked_kind, default_address, new_task_id
 from tasklog.sender import JOURNAL_SOCKET, JournalSender, trouble
 from tasklog.target import has_field, links_runs, prefix_for
 
@@ -71,8 +71,10 @@ class Command(BaseCommand):
         self.options = options
         self.address = options["address"] or default_address()
         self.task_id = f"doctor-{new_task_id()}"
-        if options["kind"] is not None and not KIND.fullmatch(options["kind"]):
-            raise CommandError(f"--kind {options['kind']!r} is not 1 to 48 of A-Z a-z 0-9 _ . -")
+        try:
+            checked_kind(options["kind"] or "tasklog_doctor")
+        except ValueError as error:
+            raise CommandError(f"--{error}") from None
         row: Row = RowOfModel(options, self.task_id) if options["row"] else RowOfRuns(options, self.task_id)
         self.check_socket()
         try:
@@ -227,7 +229,7 @@ class RowOfModel(Row):
     """One that is there, whose values are kept."""
 
     def __init__(self, options: dict[str, Any], task_id: str) -> None:
-        if not options["kind"] or not KIND.fullmatch(options["kind"]):
+        if not options["kind"]:
             raise CommandError("A --row needs the --kind of task that is written there")
         self.kind = options["kind"]
         name, _, self.pk = options["row"].partition(":")

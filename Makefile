@@ -5,7 +5,7 @@
 # build again with another output folder B and other flags. CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR are the
 # user's: what the code itself needs is added beside them. V=1 shows the commands.
 
-CFLAGS       ?= -O2 -g -fstack-protector-strong
+CFLAGS       ?= -O3 -g -fstack-protector-strong
 PREFIX       ?= /usr/local
 MULTIARCH     = $(shell dpkg-architecture -qDEB_HOST_MULTIARCH)
 MODDIR       ?= /usr/lib/$(MULTIARCH)/rsyslog

@@ -11,7 +11,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { TASKLOG_KIND_BYTES_MAX = 48, TASKLOG_ID_BYTES_MAX = 255 };
+enum {
+    TASKLOG_KIND_BYTES_MAX = 48,
+    TASKLOG_ID_BYTES_MAX = 255,
+    TASKLOG_TAG_BYTES_MAX = TASKLOG_KIND_BYTES_MAX + TASKLOG_ID_BYTES_MAX + 3 /* `[` `]` `:` */
+};
 
 struct tasklog_tag {
     const char *kind; /* into the text that was parsed */
@@ -43,17 +47,27 @@ struct tasklog_message {
     bool is_rfc5424; /* then there is no such blank, and a byte order mark is none of the text's */
 };
 
-/* Is the tag cut in two, or has it swallowed text? Then the next function needs to join them. */
-bool tasklog_message_is_split(const struct tasklog_message *message);
+/* The last good tag that was whole: most messages come from the task that the one before came from.
+ * Zero-initialise it. */
+struct tasklog_known_tag {
+    char text[TASKLOG_TAG_BYTES_MAX];
+    size_t text_bytes; /* 0 = there was none yet */
+    size_t kind_bytes;
+    size_t id_bytes;
+};
+
+/* What the next function answers when the tag is cut in two, or has swallowed text: call it again, with
+ * `joined`. */
+extern const char tasklog_tag_is_split[];
 
 /*
- * Finds tag and text of a message. `joined` takes tag and text, one behind the other, if they have to
- * be joined; it must hold that many bytes then, and live as long as the result. It may be NULL
- * otherwise.
+ * Finds tag and text of a message. `joined` is NULL, or takes tag and text, one behind the other, if they
+ * have to be joined; it must hold that many bytes then, and live as long as the result.
  *
  * Returns NULL, or what is wrong with the tag as tasklog_tag_parse does.
  */
-const char *tasklog_message_parse(const struct tasklog_message *message, char *joined,
+const char *tasklog_message_parse(const struct tasklog_message *message,
+                                  struct tasklog_known_tag *known, char *joined,
                                   struct tasklog_tag *ret_tag, const char **ret_text,
                                   size_t *ret_text_bytes) __attribute__((warn_unused_result));
 

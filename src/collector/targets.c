@@ -48,7 +48,8 @@ static int fail_in(struct reading *reading, int r, const char *text)
 {
     char whole[TASKLOG_ERROR_BYTES];
 
-    snprintf(whole, sizeof(whole), "[%.40s]: %s", show_string(reading->section).text, text);
+    snprintf(whole, sizeof(whole), "[%.40s]: %.*s", show_string(reading->section).text,
+             TASKLOG_ERROR_BYTES - 48, text);
     return fail_at(reading, reading->name_line, r, whole);
 }
 

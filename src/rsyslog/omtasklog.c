@@ -70,6 +70,7 @@ typedef struct wrkrInstanceData {
     instanceData *pData;
     struct tasklog_line *lines;
     size_t line_size;
+    struct tasklog_known_tag known_tag;
     char *joined; /* tag and text of a message whose tag had been cut */
     size_t joined_bytes;
 } wrkrInstanceData_t;
@@ -613,14 +614,16 @@ static const char *apply_tag(wrkrInstanceData_t *pWrkrData, const struct tasklog
 {
     const instanceData *pData = pWrkrData->pData;
     struct tasklog_tag tag;
-    char *joined = NULL;
+    const char *why = tasklog_message_parse(message, &pWrkrData->known_tag, NULL, &tag, &line->text,
+                                            &line->text_bytes);
 
-    if (tasklog_message_is_split(message)) {
-        joined = joined_buffer(pWrkrData, message->tag_bytes + message->text_bytes);
+    if (why == tasklog_tag_is_split) {
+        char *joined = joined_buffer(pWrkrData, message->tag_bytes + message->text_bytes);
         if (!joined)
             return "out of memory";
+        why = tasklog_message_parse(message, &pWrkrData->known_tag, joined, &tag, &line->text,
+                                    &line->text_bytes);
     }
-    const char *why = tasklog_message_parse(message, joined, &tag, &line->text, &line->text_bytes);
     if (!why) {
         line->kind = tag.kind;
         line->kind_bytes = tag.kind_bytes;

@@ -77,6 +77,9 @@ void segment_warm(struct segment *segment, size_t bytes)
     (void)madvise(segment->map + from, to - from,
                   MADV_POPULATE_WRITE); /* older kernels: by fault */
     segment->warm_bytes = to;
+    size_t behind = segment->used_bytes / PAGE_BYTES * PAGE_BYTES;
+    (void)madvise(segment->map + segment->cold_bytes, behind - segment->cold_bytes, MADV_DONTNEED);
+    segment->cold_bytes = behind;
 }
 
 int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct segment *ret_segment)

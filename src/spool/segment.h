@@ -30,6 +30,7 @@ struct segment {
     size_t size_bytes;
     size_t used_bytes;
     size_t warm_bytes; /* so much can be written without a page fault */
+    size_t cold_bytes; /* so much has been let go again: the system has it, and not this process */
 };
 
 #define SEGMENT_CLOSED ((struct segment){.fd = -1})

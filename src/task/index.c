@@ -34,9 +34,9 @@ static struct task **bucket_of(const struct index *index, uint64_t hash)
 }
 
 /* The bits that are kept of a hash: not those that choose the bucket. */
-static uint16_t bits_of(uint64_t hash)
+static unsigned bits_of(uint64_t hash)
 {
-    return (uint16_t)(hash >> 48);
+    return (unsigned)(hash >> 54);
 }
 
 static struct task *next_of(const struct task *task)
@@ -44,22 +44,23 @@ static struct task *next_of(const struct task *task)
     return (struct task *)task->run.next;
 }
 
-static bool is_task_of(const struct task *task, const struct tasklog_line *line, uint16_t bits)
+static bool is_task_of(const struct task *task, const struct tasklog_line *line)
 {
     const struct tasklog_result *run = &task->run;
 
-    return run->hash_bits == bits && run->id_bytes == line->id_bytes &&
-           run->kind_bytes == line->kind_bytes &&
+    return run->id_bytes == line->id_bytes && run->kind_bytes == line->kind_bytes &&
            memcmp(run_id(run), line->id, line->id_bytes) == 0 &&
            memcmp(run_kind(run), line->kind, line->kind_bytes) == 0;
 }
 
 struct task *index_find(const struct index *index, const struct tasklog_line *line)
 {
+    if (index->last && is_task_of(index->last, line))
+        return index->last;
+
     uint64_t hash = hash_of_line(index, line);
     struct task *task = *bucket_of(index, hash);
-
-    while (task && !is_task_of(task, line, bits_of(hash)))
+    while (task && (task->run.hash_bits != bits_of(hash) || !is_task_of(task, line)))
         task = next_of(task);
     return task;
 }
@@ -118,6 +119,8 @@ void index_remove(struct index *index, struct task *task)
     }
     task->run.next = NULL;
     index->task_count--;
+    if (index->last == task)
+        index->last = NULL;
 }
 
 int index_init(struct index *index, const uint8_t seed[16])
@@ -127,6 +130,7 @@ int index_init(struct index *index, const uint8_t seed[16])
         return -ENOMEM;
     index->bucket_count = BUCKETS_MIN;
     index->task_count = 0;
+    index->last = NULL;
     memcpy(&index->key, seed, sizeof(index->key));
     return 0;
 }

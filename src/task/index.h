@@ -18,6 +18,7 @@ struct index {
     struct task **buckets;
     size_t bucket_count; /* a power of two */
     size_t task_count;
+    struct task *last; /* whose line came last: looked at first. NULL = there is none */
 };
 
 /* `seed` keys the hash. 0 or -ENOMEM. */

@@ -19,6 +19,8 @@
 #include "tasklog/result.h"
 #include "tasklog/table.h"
 
+enum { RUN_LINES_BITS = 40, RUN_BYTES_BITS = 50 };
+
 enum run_end { RUN_OPEN, RUN_MARKER, RUN_IDLE, RUN_MAX_RUNTIME, RUN_RESTARTED, RUN_DIED };
 
 enum {
@@ -66,21 +68,22 @@ struct tasklog_result {
     struct tasklog_result *next; /* in a list of results; a task's: in a chain of the index */
     uint64_t run;                /* names it in the spool: where the line that started it lies */
     int64_t start_us;
-    int64_t lines;
-    int64_t bytes;
+    uint64_t lines
+        : RUN_LINES_BITS; /* 12 days at a million a second; in two words, so that it takes less: */
+    uint64_t hash_bits : 10; /* a task's: for the index */
+    uint64_t kind_bytes : 6;
+    uint64_t id_bytes : 8;
+    uint64_t bytes : RUN_BYTES_BITS; /* a petabyte */
+    uint64_t names_at : 8;   /* where its names are, counted from here: kind NUL id NUL host NUL */
+    uint64_t type : 2;       /* enum tasklog_result_type */
+    uint64_t end : 3;        /* enum run_end */
+    uint64_t missing : 1;    /* a line of it is not in the log */
     struct run_extra *extra; /* or NULL */
     union {
         struct run_ended *ended; /* if `end` says so */
         int64_t shown_us;        /* of an open run that is shown: when */
     };
     struct logbuf log;
-    uint16_t hash_bits; /* a task's: for the index */
-    uint8_t type;       /* enum tasklog_result_type */
-    uint8_t end;        /* enum run_end */
-    bool missing;       /* a line of it is not in the log */
-    uint8_t kind_bytes;
-    uint8_t id_bytes;
-    uint8_t names_at; /* where its names are, counted from here: kind NUL id NUL host NUL */
 };
 
 static inline const char *run_kind(const struct tasklog_result *run)

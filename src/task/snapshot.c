@@ -271,6 +271,7 @@ int snapshot_read(const char *data, size_t bytes, struct task **ret_task)
     line.origin = get(&reader, line.origin_bytes);
     if (!line.origin || line.origin_bytes > TASKLOG_ORIGIN_BYTES_MAX || !line.kind || !line.id ||
         !line.host || !is_time(head.started_ms) || !is_time(head.quiet_ms) ||
+        (uint64_t)head.lines >> RUN_LINES_BITS || (uint64_t)head.bytes >> RUN_BYTES_BITS ||
         !tasklog_kind_is_valid(line.kind, line.kind_bytes) ||
         !tasklog_id_is_valid(line.id, line.id_bytes))
         return -EBADMSG;

@@ -323,6 +323,7 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
 
     if (is_control < 0)
         return is_control;
+    table->index.last = task;
     if (task && task_has_ended(task) && table_window_is_over(table, task, now.mono_ms)) {
         table_forget(table, task, results);
         task = NULL;

@@ -77,20 +77,6 @@ const char *tasklog_tag_parse(const char *text, size_t text_bytes, struct tasklo
     return NULL;
 }
 
-static bool is_whole(const char *why, const struct tasklog_tag *tag, size_t tag_bytes)
-{
-    return !why && tag->used_bytes == tag_bytes;
-}
-
-bool tasklog_message_is_split(const struct tasklog_message *message)
-{
-    struct tasklog_tag tag;
-    const char *why = tasklog_tag_parse(message->tag, message->tag_bytes, &tag);
-
-    return !is_whole(why, &tag, message->tag_bytes) &&
-           memchr(message->tag, '[', message->tag_bytes) != NULL;
-}
-
 /* What a message's text is, after the tag. */
 static void trim_text(const struct tasklog_message *message, const char **text, size_t *bytes)
 {
@@ -113,24 +99,65 @@ void tasklog_message_text(const struct tasklog_message *message, const char **re
     trim_text(message, ret_text, ret_text_bytes);
 }
 
-const char *tasklog_message_parse(const struct tasklog_message *message, char *joined,
+/* ---- the tag that is known ---- */
+
+static bool is_known(const struct tasklog_known_tag *known, const struct tasklog_message *message)
+{
+    return known->text_bytes > 0 && known->text_bytes == message->tag_bytes &&
+           memcmp(known->text, message->tag, message->tag_bytes) == 0;
+}
+
+static struct tasklog_tag known_tag(const struct tasklog_known_tag *known, const char *text)
+{
+    return (struct tasklog_tag){text, known->kind_bytes, text + known->kind_bytes + 1,
+                                known->id_bytes, known->text_bytes};
+}
+
+static void get_to_know(struct tasklog_known_tag *known, const struct tasklog_tag *tag)
+{
+    memcpy(known->text, tag->kind, tag->used_bytes);
+    known->text_bytes = tag->used_bytes;
+    known->kind_bytes = tag->kind_bytes;
+    known->id_bytes = tag->id_bytes;
+}
+
+const char tasklog_tag_is_split[] = "the tag is cut in two";
+
+/* A tag that is not whole, or none; has it brackets that may be closed in the text? */
+static const char *parse_joined(const struct tasklog_message *message, char *joined,
+                                struct tasklog_tag *ret_tag, const char **text, size_t *text_bytes)
+{
+    size_t bytes = message->tag_bytes + message->text_bytes;
+
+    memcpy(joined, message->tag, message->tag_bytes);
+    memcpy(joined + message->tag_bytes, message->text, message->text_bytes);
+    const char *why = tasklog_tag_parse(joined, bytes, ret_tag);
+    if (why)
+        return why;
+    *text = joined + ret_tag->used_bytes;
+    *text_bytes = bytes - ret_tag->used_bytes;
+    return NULL;
+}
+
+const char *tasklog_message_parse(const struct tasklog_message *message,
+                                  struct tasklog_known_tag *known, char *joined,
                                   struct tasklog_tag *ret_tag, const char **ret_text,
                                   size_t *ret_text_bytes)
 {
     struct tasklog_tag tag;
     const char *text = message->text;
     size_t text_bytes = message->text_bytes;
-    const char *why = tasklog_tag_parse(message->tag, message->tag_bytes, &tag);
+    const char *why = NULL;
 
-    if (!is_whole(why, &tag, message->tag_bytes) && joined) {
-        memcpy(joined, message->tag, message->tag_bytes);
-        memcpy(joined + message->tag_bytes, message->text, message->text_bytes);
-        text_bytes += message->tag_bytes;
-        why = tasklog_tag_parse(joined, text_bytes, &tag);
-        if (!why) {
-            text = joined + tag.used_bytes;
-            text_bytes -= tag.used_bytes;
-        }
+    if (is_known(known, message)) {
+        tag = known_tag(known, message->tag);
+    } else {
+        why = tasklog_tag_parse(message->tag, message->tag_bytes, &tag);
+        if (!why && tag.used_bytes == message->tag_bytes)
+            get_to_know(known, &tag);
+        else if (memchr(message->tag, '[', message->tag_bytes))
+            why = joined ? parse_joined(message, joined, &tag, &text, &text_bytes)
+                         : tasklog_tag_is_split;
     }
     if (why)
         return why;

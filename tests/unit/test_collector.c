@@ -504,7 +504,7 @@ static const char *read_numbers(const char *log, int *ret_first, int *ret_next)
 /* A log of numbered lines that lost its middle: the note tells exactly what is missing. */
 static void expect_gap(const char *log, int lines, size_t line_bytes)
 {
-    int first, head_end, tail_start, tail_end, said_lines;
+    int first, head_end = 0, tail_start = 0, tail_end, said_lines;
     size_t said_bytes;
 
     log = read_numbers(log, &first, &head_end);

@@ -249,12 +249,16 @@ static void a_message_gives_tag_and_text_however_it_was_cut(void **state)
         char *joined = cases[i].split ? malloc(tag_bytes + bytes) : NULL;
         struct tasklog_message message = {tag_copy, tag_bytes, text_copy, bytes,
                                           cases[i].is_rfc5424};
+        struct tasklog_known_tag known = {0};
         struct tasklog_tag tag;
         const char *text;
         size_t text_bytes;
-        if (tasklog_message_is_split(&message) != cases[i].split)
+        const char *fault = tasklog_message_parse(&message, &known, NULL, &tag, &text, &text_bytes);
+        if ((fault == tasklog_tag_is_split) != cases[i].split)
             fail_msg("\"%s\" \"%s\": is it split?", cases[i].tag, cases[i].text);
-        const char *fault = tasklog_message_parse(&message, joined, &tag, &text, &text_bytes);
+        if (!cases[i].split) /* once more, as one that is known */
+            memset(&tag, 0, sizeof(tag));
+        fault = tasklog_message_parse(&message, &known, joined, &tag, &text, &text_bytes);
         if (!fault != (cases[i].id != NULL))
             fail_msg("\"%s\" \"%s\": %s", cases[i].tag, cases[i].text, fault ? fault : "taken");
         if (fault) {
@@ -273,10 +277,31 @@ static void a_message_gives_tag_and_text_however_it_was_cut(void **state)
     }
 }
 
+static void a_known_tag_is_not_taken_for_another(void **state)
+{
+    static const char *const tags[] = {"job[1]:", "job[2]:", "job[2]:", "jo[b2]:", "job[2]",
+                                       "job[2",   "job[2]:", "job[22]", "job[]::", "job[1]:"};
+    struct tasklog_known_tag known = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
+        struct tasklog_message message = {tags[i], strlen(tags[i]), "text", 4, true};
+        struct tasklog_tag wanted = {0}, got = {0};
+        const char *text = "";
+        size_t text_bytes = 0;
+        const char *fault = tasklog_tag_parse(tags[i], strlen(tags[i]), &wanted);
+        assert_true(!fault ==
+                    !tasklog_message_parse(&message, &known, NULL, &got, &text, &text_bytes));
+        assert_memory_equal(&got, &wanted, sizeof(got));
+        assert_int_equal(text_bytes, fault ? 0 : 4);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_tag_gives_kind_and_id),
+        cmocka_unit_test(a_known_tag_is_not_taken_for_another),
         cmocka_unit_test(a_bad_tag_says_what_is_wrong),
         cmocka_unit_test(a_nul_is_a_control_character),
         cmocka_unit_test(kinds_and_ids_alone_follow_the_same_rules),

@@ -336,17 +336,19 @@ static bool read_line(const char *at, size_t left, struct entry *entry)
     if (left < sizeof(head))
         return false;
     memcpy(&head, at, sizeof(head));
+    /* Not from the copy: compilers take both words at once, which has to wait for it, and all stores before. */
+    memcpy(&entry->now.mono_ms, at + offsetof(struct line_head, mono_ms), sizeof(int64_t));
+    memcpy(&entry->now.wall_us, at + offsetof(struct line_head, wall_us), sizeof(int64_t));
     at += sizeof(head);
     left -= sizeof(head);
-    entry->now = (struct tasklog_now){.mono_ms = head.mono_ms, .wall_us = head.wall_us};
     entry->run = head.run;
     entry->tight = head.tight != 0;
-    *line = (struct tasklog_line){.kind_bytes = head.kind_bytes,
-                                  .id_bytes = head.id_bytes,
-                                  .host_bytes = head.host_bytes,
-                                  .text_bytes = head.text_bytes,
-                                  .time_us = head.time_us,
-                                  .severity = head.severity};
+    line->kind_bytes = head.kind_bytes;
+    line->id_bytes = head.id_bytes;
+    line->host_bytes = head.host_bytes;
+    line->text_bytes = head.text_bytes;
+    line->time_us = head.time_us;
+    line->severity = head.severity;
     if (!take(&at, &left, line->kind_bytes, &line->kind) ||
         !take(&at, &left, line->id_bytes, &line->id) ||
         !take(&at, &left, line->host_bytes, &line->host) ||
@@ -463,7 +465,8 @@ static bool read_rules(const void *data, size_t bytes, struct entry *entry)
 
 bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret_entry)
 {
-    *ret_entry = (struct entry){.type = (enum entry_type)type};
+    memset(ret_entry, 0, offsetof(struct entry, reason));
+    ret_entry->type = (enum entry_type)type;
     switch (type) {
     case ENTRY_LINE:
         return read_line(data, bytes, ret_entry);

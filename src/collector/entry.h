@@ -54,18 +54,19 @@ struct entry {
     enum entry_type type;
     struct tasklog_now now;
     struct tasklog_line
-        line;        /* LINE: all of it; CLOSE, PROCESS: kind and id; DEATH, NOTE: origin, cursor */
-    bool tight;      /* LINE: memory was short */
-    char reason[16]; /* CLOSE */
-    char detail[ENTRY_DETAIL_BYTES_MAX + 1]; /* CLOSE, DEATH, NOTE */
-    struct tasklog_process process;          /* PROCESS */
-    uint64_t run; /* LINE, DONE: the position of the line that began the run */
+        line;   /* LINE: all of it; CLOSE, PROCESS: kind and id; DEATH, NOTE: origin, cursor */
+    bool tight; /* LINE: memory was short */
+    struct tasklog_process process; /* PROCESS */
+    uint64_t run;                   /* LINE, DONE: the position of the line that began the run */
     enum tasklog_result_type result;
     int64_t end_chars;
-    struct tasklog_rules rules; /* RULES: those that shape results; the marker is not set */
-    char marker[ENTRY_MARKER_BYTES_MAX + 1];
     const char *data; /* TASK: for tasklog_table_restore; CURSOR: it */
     size_t bytes;
+    /* From here on nothing is set in an entry of another type, for there are many of lines. */
+    char reason[16];                         /* CLOSE */
+    char detail[ENTRY_DETAIL_BYTES_MAX + 1]; /* CLOSE, DEATH, NOTE */
+    struct tasklog_rules rules; /* RULES: those that shape results; the marker is not set */
+    char marker[ENTRY_MARKER_BYTES_MAX + 1];
 };
 
 /* How many bytes the entry of a line takes. */

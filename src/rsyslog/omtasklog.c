@@ -642,14 +642,13 @@ static const char *apply_tag(wrkrInstanceData_t *pWrkrData, const struct tasklog
     return NULL;
 }
 
-/* Fills a line in from one message's strings. False if it is not a task's: that has been counted. */
+/* Fills a line in from one message's strings; what it has not for any message stays zero. False if it is not a task's: that has been counted. */
 static bool read_message(wrkrInstanceData_t *pWrkrData, const actWrkrIParams_t *params,
                          struct tasklog_line *ret_line)
 {
     const instanceData *pData = pWrkrData->pData;
     struct tasklog_message message;
 
-    *ret_line = (struct tasklog_line){0};
     message_read(&params[pData->place[USE_MESSAGE]], ret_line, &message);
     const char *why = apply_tag(pWrkrData, &message, ret_line);
     if (!why)
@@ -685,9 +684,10 @@ static bool make_room(wrkrInstanceData_t *pWrkrData, size_t count)
 {
     if (count <= pWrkrData->line_size)
         return true;
-    struct tasklog_line *lines = realloc(pWrkrData->lines, count * sizeof(*lines));
+    struct tasklog_line *lines = calloc(count, sizeof(*lines));
     if (!lines)
         return false;
+    free(pWrkrData->lines);
     pWrkrData->lines = lines;
     pWrkrData->line_size = count;
     return true;

@@ -39,7 +39,7 @@ int store_patience_ms(const struct tasklog_store *store, int64_t deadline_ms)
 
 bool store_is_interrupted(const struct tasklog_store *store)
 {
-    return atomic_load(&store->interrupted);
+    return atomic_load(&(store->leader != NULL ? store->leader : store)->interrupted);
 }
 
 int store_wait(struct tasklog_store *store, int fd, short events, int64_t deadline_ms)

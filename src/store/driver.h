@@ -49,6 +49,8 @@ struct tasklog_store {
     char *table;                  /* the rest of it */
     char name[STORE_NAME_BYTES];
     char message[STORE_MESSAGE_BYTES];
+    const struct tasklog_store
+        *leader;     /* of a second session: whose interrupt ends it, too; or NULL */
     int patience_ms; /* with one row's statement; 0 = half of the call's time */
     atomic_bool interrupted;
     atomic_int

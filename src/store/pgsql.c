@@ -13,11 +13,14 @@
 #include <string.h>
 
 #include "message.h"
+#include "pgsql_twin.h"
 
 static void pgsql_free(struct tasklog_store *store)
 {
     struct pgsql *pg = (struct pgsql *)store;
 
+    if (pg->twin != NULL)
+        pgsql_free(&pg->twin->base);
     pgsql_drop(pg);
     free(pg->forms);
     free(pg->sql[0]);
@@ -71,8 +74,12 @@ static int pgsql_write(struct tasklog_store *store, const struct tasklog_row *ro
                        int64_t deadline_ms, struct tasklog_outcome *outcomes)
 {
     struct pgsql *pg = (struct pgsql *)store;
-    int r = pgsql_write_batch(pg, rows, count, deadline_ms, outcomes);
+    int r = twin_settle(pg, deadline_ms);
 
+    if (r == 0 && pg->base.leader == NULL && twin_is_worth_it(pg, rows, count))
+        r = twin_write(pg, rows, count, deadline_ms, outcomes);
+    else if (r == 0)
+        r = pgsql_write_batch(pg, rows, count, deadline_ms, outcomes);
     if (r < 0)
         pgsql_drop(pg);
     return r;

@@ -2,7 +2,8 @@
 /*
  * What the files of the PostgreSQL driver share: pgsql.c drives, pgsql_session.c talks to libpq
  * without ever blocking, pgsql_check.c compares the target with the catalog, pgsql_held.c keeps
- * statements prepared, pgsql_batch.c and its two ways, pgsql_pipeline.c and pgsql_careful.c, write.
+ * statements prepared, pgsql_batch.c and its two ways, pgsql_pipeline.c and pgsql_careful.c, write, pgsql_twin.c does
+ * so with two sessions.
  */
 #ifndef STORE_PGSQL_H
 #define STORE_PGSQL_H
@@ -19,6 +20,7 @@
 #include "value.h"
 
 enum { PGSQL_ID_BYTES = 32, PGSQL_NAME_BYTES = 32, PGSQL_TYPES_BYTES = 40 };
+enum { PGSQL_LARGE_ROW_BYTES = 16 * 1024 * 1024 };
 
 /* The look at the server that opens and closes a batch; what it answers. See pgsql_held.c. */
 enum { PGSQL_LOOK_PID, PGSQL_LOOK_STARTED, PGSQL_LOOK_TYPES, PGSQL_LOOK_HELD };
@@ -60,11 +62,20 @@ struct pgsql {
 
     struct pgsql_transaction running;
     struct pgsql_transaction abandoned; /* of a session that was dropped in the middle of it */
+
+    struct pgsql
+        *twin; /* the second session, see pgsql_twin.c; NULL = not needed yet, or it is one */
+    int64_t twin_used_ms;
+    int64_t twin_rests_until_ms;
 };
 
 /* --- pgsql_session.c: all of them return 0 or, with a message, -EAGAIN, -EINVAL, -ECANCELED --- */
 
 int pgsql_connect(struct pgsql *pg, int64_t deadline_ms);
+
+/* Ends a transaction that a dropped session may have left in the server, and waits for its end. It is none
+ * afterwards. */
+int pgsql_end_abandoned(struct pgsql *pg, struct pgsql_transaction *abandoned, int64_t deadline_ms);
 
 /* Ends the session, whatever it is doing; never waits. */
 void pgsql_drop(struct pgsql *pg);

@@ -24,7 +24,6 @@
 #include <string.h>
 
 enum {
-    LARGE_ROW_BYTES = 16 * 1024 * 1024,
     MOST_ROW_BYTES = (1 << 30) - (1 << 16), /* a field's limit and a message's are 1 GiB */
 };
 
@@ -237,10 +236,14 @@ int pgsql_write_batch(struct pgsql *pg, const struct tasklog_row *rows, size_t c
     for (size_t i = 0; i < count; i++) {
         is_settled[i] = outcomes[i].verdict == TASKLOG_NEVER ||
                         row_is_too_large(&pg->base, &rows[i], MOST_ROW_BYTES, &outcomes[i]);
-        is_large = is_large || row_text_bytes(&pg->base, &rows[i]) >= LARGE_ROW_BYTES;
+        is_large = is_large || row_text_bytes(&pg->base, &rows[i]) >= PGSQL_LARGE_ROW_BYTES;
     }
     forget(&b, is_settled, count);
     r = batch_write_pipeline(&b, count);
+    if (r == REDO && pg->base.leader != NULL) { /* the first session will find out */
+        forget(&b, is_settled, count);
+        r = 0;
+    }
     if (r == REDO) {
         forget(&b, is_settled, count);
         r = batch_write_careful(&b, 0, count);

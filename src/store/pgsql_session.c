@@ -216,12 +216,11 @@ static int finish_connection(struct pgsql *pg, int64_t deadline_ms)
     return 0;
 }
 
-/* Ends the transaction that a dropped session may have left in the server, and waits for its end. */
-static int end_abandoned(struct pgsql *pg, int64_t deadline_ms)
+int pgsql_end_abandoned(struct pgsql *pg, struct pgsql_transaction *abandoned, int64_t deadline_ms)
 {
-    const char *parameters[] = {pg->abandoned.pid, pg->abandoned.started};
+    const char *parameters[] = {abandoned->pid, abandoned->started};
 
-    while (pg->abandoned.pid[0] != '\0') {
+    while (abandoned->pid[0] != '\0') {
         PGresult *result = NULL;
         int r = pgsql_query(pg,
                             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1"
@@ -230,15 +229,15 @@ static int end_abandoned(struct pgsql *pg, int64_t deadline_ms)
 
         if (r == -EINVAL) {
             /* It must not be ended by this role: then it was not its own. */
-            pg->abandoned.pid[0] = '\0';
+            abandoned->pid[0] = '\0';
             return 0;
         }
         if (r < 0)
             return r;
         if (PQntuples(result) == 0)
-            pg->abandoned.pid[0] = '\0';
+            abandoned->pid[0] = '\0';
         PQclear(result);
-        if (pg->abandoned.pid[0] != '\0') {
+        if (abandoned->pid[0] != '\0') {
             int64_t again_ms = store_now_ms(&pg->base) + AGAIN_MS;
 
             r = store_wait(&pg->base, -1, 0, again_ms < deadline_ms ? again_ms : deadline_ms);
@@ -271,7 +270,7 @@ int pgsql_connect(struct pgsql *pg, int64_t deadline_ms)
     pg->has_idle_timeout = options_set(pg->conn, "idle_in_transaction_session_timeout");
     if (PQsetnonblocking(pg->conn, 1) != 0 || PQenterPipelineMode(pg->conn) != 1)
         return pgsql_lost(pg);
-    return end_abandoned(pg, deadline_ms);
+    return pgsql_end_abandoned(pg, &pg->abandoned, deadline_ms);
 }
 
 void pgsql_drop(struct pgsql *pg)

@@ -2,21 +2,29 @@
 /* The tag `kind[task-id]:`. See the header for its form; nothing else is a task's line. */
 #include "tasklog/tag.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #include "text.h"
 
-static bool is_kind_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '.' || c == '-';
-}
+/* 1 = it may stand in a kind. */
+static const unsigned char kind_chars[256] = {
+    ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1,
+    ['8'] = 1, ['9'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1,
+    ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1, ['M'] = 1, ['N'] = 1,
+    ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1, ['V'] = 1,
+    ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1,
+    ['e'] = 1, ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1, ['l'] = 1,
+    ['m'] = 1, ['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1, ['t'] = 1,
+    ['u'] = 1, ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1, ['_'] = 1, ['.'] = 1,
+    ['-'] = 1,
+};
 
 size_t tasklog_kind_span(const char *text, size_t text_bytes)
 {
     size_t at = 0;
 
-    while (at < text_bytes && is_kind_char(text[at]))
+    while (at < text_bytes && kind_chars[(unsigned char)text[at]])
         at++;
     return at;
 }
@@ -40,10 +48,33 @@ static bool has_control_char(const char *text, size_t bytes)
     return false;
 }
 
+/* Eight bytes at once: ASCII from the blank to the tilde, and nothing else? */
+static bool is_printable(uint64_t word)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = 0x80 * ones;
+
+    return ((word | (word - 0x20 * ones) | (word + ones)) & high) == 0;
+}
+
+static bool is_all_printable(const char *text, size_t bytes)
+{
+    uint64_t word;
+
+    for (; bytes >= sizeof(word); text += sizeof(word), bytes -= sizeof(word)) {
+        memcpy(&word, text, sizeof(word));
+        if (!is_printable(word))
+            return false;
+    }
+    memset(&word, ' ', sizeof(word));
+    memcpy(&word, text, bytes);
+    return is_printable(word);
+}
+
 bool tasklog_id_is_valid(const char *id, size_t id_bytes)
 {
     return id_bytes >= 1 && id_bytes <= TASKLOG_ID_BYTES_MAX && !memchr(id, ']', id_bytes) &&
-           !has_control_char(id, id_bytes) && text_is_valid(id, id_bytes);
+           (is_all_printable(id, id_bytes) ||
+            (!has_control_char(id, id_bytes) && text_is_valid(id, id_bytes)));
 }
 
 const char *tasklog_tag_parse(const char *text, size_t text_bytes, struct tasklog_tag *ret_tag)

@@ -6,6 +6,13 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Marks that change the order in which text is shown, or begin a line: one can be taken for another. */
+static bool turns_text(uint32_t code)
+{
+    return code == 0x061C || code == 0x200E || code == 0x200F ||
+           (code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+}
+
 /* How many bytes the character at `text` has if it can be shown, otherwise 0. */
 static size_t character_bytes(const unsigned char *text, size_t bytes)
 {
@@ -20,7 +27,7 @@ static size_t character_bytes(const unsigned char *text, size_t bytes)
             return 0;
         code = code << 6 | (text[i] & 0x3F);
     }
-    bool is_none = code < least[length] || code == 0x7F || code > 0x10FFFF ||
+    bool is_none = code < least[length] || turns_text(code) || code == 0x7F || code > 0x10FFFF ||
                    (code >= 0xD800 && code <= 0xDFFF);
     return is_none ? 0 : length;
 }

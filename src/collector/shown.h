@@ -13,7 +13,7 @@ struct shown {
     char text[SHOWN_BYTES_MAX + sizeof("...")];
 };
 
-/* The beginning of `text`; control characters and what is not UTF-8 become question marks, and dots
+/* The beginning of `text`; control characters, marks of direction and what is not UTF-8 become question marks, and dots
  * tell that there is more. */
 struct shown show_text(const char *text, size_t text_bytes);
 

@@ -29,7 +29,13 @@ static void text_stays_and_codes_become_question_marks(void **state)
         {"\xc0\xaf\xe0\x80\xaf", "?????"},                /* longer than need be */
         {"\xed\xa0\x80", "???"},                          /* half a pair */
         {"\xf4\x90\x80\x80\xf5\x80\x80\x80", "????????"}, /* beyond the last */
-        {"\xe2\x82", "??"},                               /* cut */
+        {"a\xe2\x80\xae"
+         "b\xe2\x81\xa6"
+         "c\xd8\x9c",
+         "a???b???c??"}, /* turn what follows */
+        {"\xe2\x80\xa8\xe2\x80\xa7\xe2\x80\xaf",
+         "???\xe2\x80\xa7\xe2\x80\xaf"}, /* a line; a dot, a blank */
+        {"\xe2\x82", "??"},              /* cut */
         {"\xe2\x82x", "??x"},
     };
 

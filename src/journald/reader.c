@@ -150,6 +150,7 @@ static int take_line(struct reader *reader, int64_t received_us, const char *bef
     struct frame frame = {.type = FRAME_LINE,
                           .severity = line.severity,
                           .pid = line.pid,
+                          .uid = line.uid,
                           .time_us = entry_time_us(&reader->entry, received_us)};
     frame.texts[FRAME_KIND] = frame_text(line.kind);
     frame.texts[FRAME_ID] = frame_text(line.id);
@@ -209,8 +210,11 @@ static int tell_gap(struct reader *reader, const struct cursor *cursor)
     if (!reader->has_last || !reader->expects_gap)
         return 0;
     reader->expects_gap = false;
+    /* The files of several users have a sequence each, and count together. */
+    if (cursor->number == reader->last.number + 1)
+        return 0;
     if (strcmp(cursor->sequence, reader->last.sequence) == 0) {
-        if (cursor->number <= reader->last.number + 1)
+        if (cursor->number <= reader->last.number)
             return 0;
         frame.count = cursor->number - reader->last.number - 1;
     }

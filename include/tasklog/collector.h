@@ -19,11 +19,14 @@ struct tasklog_hooks {
     struct tasklog_clock clock; /* mono_ms must be CLOCK_MONOTONIC's: threads sleep by it */
     /* One line for people, `severity` as in syslog. Already limited in rate. */
     void (*say)(void *context, int severity, const char *text);
+    const char
+        *uid_advice; /* how lines get a user that the kernel vouches for, for people; or NULL */
     void *context;
 };
 
 /* What became of lines, tasks and results, since the start. Lines that were given are all in one of:
- * lines + altered + late + below_level + control + not_task. What is missing was in the first three
+ * lines + altered + late + below_level + control + not_task + redelivered + untrusted + foreign + over_tasks +
+ * over_rate. What is missing was in the first three
  * before it was left out of a long log. */
 struct tasklog_counters {
     uint64_t lines;              /* in a log, and nothing else to say of them */
@@ -31,6 +34,10 @@ struct tasklog_counters {
     uint64_t late;               /* came after the end of their task */
     uint64_t below_level;        /* dropped: less severe than `level` */
     uint64_t not_task;           /* dropped: not a task's line */
+    uint64_t untrusted;          /* dropped: their sender is none of trustedUids */
+    uint64_t foreign;            /* dropped: another user began the task */
+    uint64_t over_tasks;         /* dropped: of tasks beyond senderMaxTasks */
+    uint64_t over_rate;          /* dropped: beyond senderMaxRate */
     uint64_t control;            /* control lines */
     uint64_t control_unreadable; /* of these: with a value that could not be read */
     uint64_t missing;            /* left out of the middle of a long log */

@@ -21,13 +21,16 @@ void tasklog_config_free(struct tasklog_config *config); /* takes NULL */
 
 /*
  * Sets one parameter; upper and lower case are the same in `name`. The elements of an array (`key`,
- * `columns`) are set one call each.
+ * `columns`, `trustedUids`) are set one call each; user names are looked up.
  *
  * Returns 0, or -EINVAL or -ENOMEM with a line in `error` (of TASKLOG_ERROR_BYTES) that names the
  * parameter, what was found and what is accepted.
  */
 int tasklog_config_set(struct tasklog_config *config, const char *name, const char *value,
                        char *error) __attribute__((warn_unused_result));
+
+/* Does the parameter take several values? */
+bool tasklog_config_is_list(const char *name);
 
 /* Looks at all parameters together, after the last one was set: is a required one missing, is a column
  * named twice, is the connection string well-formed? Opens nothing. Returns as above. */
@@ -45,6 +48,9 @@ const char *tasklog_config_spool(const struct tasklog_config *config);
 
 /* Was `spool` set? If not, the front sets its own default; a collector without it has none. */
 bool tasklog_config_has_spool(const struct tasklog_config *config);
+
+/* Does it want to know who sent a line (line.h)? If not, that need not be found out. */
+bool tasklog_config_tells_senders(const struct tasklog_config *config);
 
 /* How the front's messages show control characters: `#` in `#012`, or -1 if they are as they were. */
 void tasklog_config_set_escape_prefix(struct tasklog_config *config, int prefix);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One message as a front hands it in. All texts are borrowed for the length of the call and need
- * not end with NUL.
+ * not end with NUL. The last three members are the collector's to fill in.
  */
 #ifndef TASKLOG_LINE_H
 #define TASKLOG_LINE_H
@@ -33,7 +33,15 @@ struct tasklog_line {
     size_t origin_bytes; /* at most TASKLOG_ORIGIN_BYTES_MAX */
     uint32_t sender_pid; /* of its sender, as the kernel vouches for it; 0 = not known */
     bool is_local;       /* it was logged on this host: a process that it names can be watched */
-    uint64_t position;   /* where it lies in the spool; greater for each line, 0 = there is none */
+    bool has_uid;        /* the kernel vouches for its sender's user, too: */
+    uint32_t uid;
+    const char
+        *from; /* the address it came from, where a message says itself which host is its; may be
+                         empty */
+    size_t from_bytes;
+    uint64_t peer;    /* these in a number, if senders are told from each other; 0 = they are not */
+    uint32_t omitted; /* so many of its task were refused before it, and are told of with it */
+    uint64_t position; /* where it lies in the spool; greater for each line, 0 = there is none */
 };
 
 #endif

@@ -60,6 +60,7 @@ struct tasklog_report {
                           otherwise -1 */
     uint64_t run;      /* the position of the line that started it, in the spool */
     int64_t end_chars; /* how many characters the log has with this result (FINAL and LATE) */
+    uint32_t omitted;  /* refused lines that the log's end tells of, and the spool does not yet */
 };
 
 void tasklog_result_view(const struct tasklog_result *result, struct tasklog_report *ret_report);

@@ -91,6 +91,36 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
                          struct tasklog_now now, bool tight, struct tasklog_results *results)
     __attribute__((warn_unused_result));
 
+/*
+ * What the table knows of a line that has not been taken: whether it may be is the collector's business. Lines
+ * that were refused of a running task are told of in its log, before the next that is taken or at its end, by a
+ * line that does not count: the row is not complete.
+ */
+struct tasklog_sight {
+    bool is_control;
+    bool starts;          /* it is a `start` */
+    bool opens;           /* it would begin a run */
+    bool ends;            /* it would end a running task */
+    bool is_running;      /* it belongs to a task that is running */
+    uint64_t peer;        /* who began that, or one that ended a short while ago; 0 = not known */
+    uint32_t omitted;     /* refused lines of the task: as many as the spool knows */
+    uint32_t omitted_new; /* and others */
+};
+/* 0 or -ENOMEM. */
+int tasklog_table_look(struct tasklog_table *table, const struct tasklog_line *line,
+                       struct tasklog_now now, struct tasklog_sight *ret_sight)
+    __attribute__((warn_unused_result));
+
+/* So many lines of a task were refused. If it is not running, nothing happens. `is_kept`: the spool knows it.
+ * 0 or -ENOMEM. */
+int tasklog_table_omit(struct tasklog_table *table, const struct tasklog_line *key, uint32_t count,
+                       bool is_kept) __attribute__((warn_unused_result));
+
+/* From now on `census` is told of each run that begins (1) or ends (-1), if it is known who began it. */
+typedef void tasklog_table_census(void *context, uint64_t peer, int change);
+void tasklog_table_set_census(struct tasklog_table *table, tasklog_table_census *census,
+                              void *context);
+
 /* Which run the line belongs to that was taken last: the position of the line that began it, 0 = it is
  * not in the spool. */
 uint64_t tasklog_table_last_run(const struct tasklog_table *table);

@@ -219,11 +219,9 @@ static void set_parameters(struct source *source, const struct action *action)
 
     for (size_t i = 0; i < action->statement->parameter_count; i++) {
         const struct rainer_parameter *parameter = &action->statement->parameters[i];
-        bool is_list =
-            strcasecmp(parameter->name, "key") == 0 || strcasecmp(parameter->name, "columns") == 0;
         if (is_rsyslogs(parameter->name))
             continue;
-        if (!is_list && parameter->value_count != 1) {
+        if (!tasklog_config_is_list(parameter->name) && parameter->value_count != 1) {
             snprintf(error, sizeof(error), "parameter \"%s\" takes one value, not an array",
                      parameter->name);
             complain(source, action, parameter->line, error);

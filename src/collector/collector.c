@@ -152,6 +152,7 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
 {
     bool tight = !collector_relieve(collector); /* then logs must not grow */
     struct tasklog_line line = *given;
+    struct tasklog_sight sight;
 
     if (!is_control(collector, &line)) { /* only a control line names a process */
         line.sender_pid = 0;
@@ -164,9 +165,13 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
 
     if (tight && must_wait(collector))
         return false;
+    if (collector->gate && collector_gate_look(collector, &line, now, &sight) < 0)
+        return false;
     line.position = collector_spool_reserve(collector, &line, now.mono_ms);
     if (line.position == 0 && line.cursor_bytes > 0 && collector->spool)
         return false; /* its source keeps it */
+    if (collector->gate && !collector_gate_admits(collector, given, &line, &sight, now.mono_ms))
+        return true;
     int r = tasklog_table_accept(collector->table, &line, now, tight, &collector->queue);
     if (r < 0)
         return false;
@@ -202,9 +207,12 @@ size_t tasklog_collector_accept(struct tasklog_collector *collector,
     collector_wake_timer(collector);
     collector_spool_sync(collector);
     bool tell = collector->spool_said != collector->spool_trouble;
+    bool refused = collector->refusal[0] != '\0';
     pthread_mutex_unlock(&collector->lock);
     if (tell)
         collector_spool_say(collector);
+    if (refused)
+        collector_gate_say(collector);
     return taken;
 }
 
@@ -285,6 +293,10 @@ void tasklog_collector_count(struct tasklog_collector *collector,
         .late = table->late,
         .below_level = table->below_level,
         .not_task = collector->not_task,
+        .untrusted = collector->refused[GATE_UNTRUSTED],
+        .foreign = collector->refused[GATE_FOREIGN],
+        .over_tasks = collector->refused[GATE_OVER_TASKS],
+        .over_rate = collector->refused[GATE_OVER_RATE],
         .control = table->control,
         .control_unreadable = table->control_unreadable,
         .missing = table->missing,
@@ -358,8 +370,13 @@ int tasklog_collector_new(struct tasklog_config *config, const struct tasklog_ho
     r = init_conditions(collector);
     if (r < 0)
         goto failed;
-    pthread_mutex_init(&collector->lock, NULL);
     collector->config = config;
+    uint64_t gate_seed;
+    memcpy(&gate_seed, seed, sizeof(gate_seed));
+    r = collector_gate_open(collector, gate_seed);
+    if (r < 0)
+        goto failed;
+    pthread_mutex_init(&collector->lock, NULL);
     *ret_collector = collector;
     return 0;
 
@@ -492,6 +509,7 @@ void tasklog_collector_free(struct tasklog_collector *collector)
     deaths_done(&collector->deaths);
     tasklog_store_free(collector->store);
     tasklog_table_free(collector->table);
+    gate_free(collector->gate);
     tasklog_spool_close(collector->spool);
     redelivery_free(collector->redelivery);
     tasklog_spool_reader_free(collector->reader);

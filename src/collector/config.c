@@ -6,6 +6,7 @@
 #include "tasklog/config.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,8 @@
 
 static const int64_t SECONDS_MAX = INT64_C(100) * 365 * 24 * 3600;
 static const int64_t SIZE_MIN = 1000, SIZE_MAX_BYTES = INT64_C(1) << 40;
-enum { FIELD_LIST_BYTES = 256, MARKER_BYTES_MAX = 64 };
+static const int64_t COUNT_MAX = 1000000000;
+enum { FIELD_LIST_BYTES = 256, MARKER_BYTES_MAX = 64, USER_BYTES_MAX = 64 << 10 };
 
 /* Returns what the parameter takes if the value is not that, NULL if it was read; "" for want of
  * memory. */
@@ -200,6 +202,53 @@ static const char *read_mapping(struct tasklog_config *config, const char *value
     return NULL;
 }
 
+static const char *read_count(struct tasklog_config *config, const char *value, void *place)
+{
+    const char *rest = value;
+    int64_t count = read_digits(value, &rest);
+
+    (void)config;
+    if (count < 0 || count > COUNT_MAX || *rest)
+        return "a whole number up to 1000000000, or 0 for no limit";
+    *(int64_t *)place = count;
+    return NULL;
+}
+
+/* The uid of a user of this machine: 0, -ENOENT, or -ENOMEM. */
+static int find_user(const char *name, uint32_t *ret_uid)
+{
+    struct passwd entry, *found = NULL;
+    char *buffer = malloc(USER_BYTES_MAX);
+
+    if (!buffer)
+        return -ENOMEM;
+    (void)getpwnam_r(name, &entry, buffer, USER_BYTES_MAX, &found);
+    if (found)
+        *ret_uid = found->pw_uid;
+    free(buffer);
+    return found ? 0 : -ENOENT;
+}
+
+static const char *read_uid(struct tasklog_config *config, const char *value, void *place)
+{
+    static const char takes[] = "the number or the name of a user of this machine";
+    const char *rest = value;
+    int64_t number = read_digits(value, &rest);
+    uint32_t uid = (uint32_t)number;
+
+    if (config->trusted_count == UIDS_MAX)
+        return "one of the first 64, and no more are taken";
+    if (number >= UINT32_MAX) /* which is no uid */
+        return takes;
+    if (number < 0 || *rest) {
+        int r = find_user(value, &uid);
+        if (r < 0)
+            return r == -ENOMEM ? "" : takes;
+    }
+    ((uint32_t *)place)[config->trusted_count++] = uid;
+    return NULL;
+}
+
 #define AT(member) offsetof(struct tasklog_config, member)
 
 static const struct parameter parameters[] = {
@@ -220,6 +269,9 @@ static const struct parameter parameters[] = {
     {"memoryBudget", read_size, AT(rules.memory_bytes)},
     {"spool", read_spool, AT(spool)},
     {"spoolSync", read_switch, AT(spool_sync)},
+    {"trustedUids", read_uid, AT(trusted_uids)},
+    {"senderMaxTasks", read_count, AT(sender_max_tasks)},
+    {"senderMaxRate", read_count, AT(sender_max_rate)},
 };
 
 static const struct parameter *find_parameter(const char *name)
@@ -401,6 +453,18 @@ const char *tasklog_config_spool(const struct tasklog_config *config)
 bool tasklog_config_has_spool(const struct tasklog_config *config)
 {
     return config->spool != NULL;
+}
+
+bool tasklog_config_tells_senders(const struct tasklog_config *config)
+{
+    return config->trusted_count > 0 || config->sender_max_tasks > 0 || config->sender_max_rate > 0;
+}
+
+bool tasklog_config_is_list(const char *name)
+{
+    const struct parameter *parameter = find_parameter(name);
+
+    return parameter && (parameter->read == read_mapping || parameter->read == read_uid);
 }
 
 /* ---- life ---- */

@@ -29,8 +29,12 @@ struct source_head {
     uint32_t sender_pid;
     uint16_t origin_bytes;
     uint8_t is_local;
-    uint8_t zero;
+    uint8_t has_peer; /* what follows is there: */
+    uint64_t peer;
+    uint32_t omitted;
+    uint32_t zero;
 };
+enum { SHORT_SOURCE_BYTES = offsetof(struct source_head, peer) };
 
 struct close_head {
     int64_t mono_ms;
@@ -38,7 +42,13 @@ struct close_head {
     char reason[16];
     uint16_t id_bytes;
     uint16_t kind_bytes;
-    uint32_t zero;
+    uint32_t omitted;
+};
+
+struct omit_head {
+    uint32_t count;
+    uint16_t id_bytes;
+    uint16_t kind_bytes;
 };
 
 struct process_head {
@@ -87,27 +97,27 @@ static size_t formatted_bytes(const struct tasklog_line *line)
     return line->formatted ? line->formatted_bytes : 0;
 }
 
-static bool has_source(const struct tasklog_line *line)
+static size_t source_head_bytes(const struct tasklog_line *line)
 {
-    return line->cursor_bytes > 0 || line->origin_bytes > 0 || line->sender_pid != 0 ||
-           line->is_local;
-}
+    uint64_t source = line->cursor_bytes | line->origin_bytes | line->sender_pid | line->is_local;
+    uint64_t peer = line->peer | line->omitted;
 
-static size_t source_bytes(const struct tasklog_line *line)
-{
-    return has_source(line) ? sizeof(struct source_head) + line->origin_bytes + line->cursor_bytes
-                            : 0;
+    if ((source | peer) == 0)
+        return 0;
+    return peer != 0 ? sizeof(struct source_head) : SHORT_SOURCE_BYTES;
 }
 
 size_t entry_line_bytes(const struct tasklog_line *line)
 {
     return sizeof(struct line_head) + line->kind_bytes + line->id_bytes + line->host_bytes +
-           line->text_bytes + formatted_bytes(line) + source_bytes(line);
+           line->text_bytes + formatted_bytes(line) + source_head_bytes(line) + line->origin_bytes +
+           line->cursor_bytes;
 }
 
 void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *line,
                       struct tasklog_now now, bool tight, uint64_t run)
 {
+    size_t source_bytes = source_head_bytes(line);
     const struct line_head head = {
         .run = run,
         .mono_ms = now.mono_ms,
@@ -120,11 +130,16 @@ void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *li
         .kind_bytes = (uint8_t)line->kind_bytes,
         .severity = (uint8_t)line->severity,
         .tight = tight,
-        .has_source = has_source(line),
+        .has_source = source_bytes > 0,
     };
-    const struct source_head source = {.sender_pid = line->sender_pid,
-                                       .origin_bytes = (uint16_t)line->origin_bytes,
-                                       .is_local = line->is_local};
+    struct source_head source;
+    if (source_bytes > 0) /* not with most lines */
+        source = (struct source_head){.sender_pid = line->sender_pid,
+                                      .origin_bytes = (uint16_t)line->origin_bytes,
+                                      .is_local = line->is_local,
+                                      .has_peer = source_bytes > SHORT_SOURCE_BYTES,
+                                      .peer = line->peer,
+                                      .omitted = line->omitted};
     const struct tasklog_spool_piece pieces[] = {
         {&head, sizeof(head)},
         {line->kind, line->kind_bytes},
@@ -132,7 +147,7 @@ void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *li
         {line->host, line->host_bytes},
         {line->text, line->text_bytes},
         {line->formatted, formatted_bytes(line)},
-        {&source, has_source(line) ? sizeof(source) : 0},
+        {&source, source_bytes},
         {line->origin, line->origin_bytes},
         {line->cursor, line->cursor_bytes},
     };
@@ -161,7 +176,8 @@ int entry_write_close(struct tasklog_spool *spool, const struct tasklog_report *
     struct close_head head = {.mono_ms = now.mono_ms,
                               .wall_us = now.wall_us,
                               .id_bytes = (uint16_t)strlen(report->task_id),
-                              .kind_bytes = (uint16_t)strlen(report->kind)};
+                              .kind_bytes = (uint16_t)strlen(report->kind),
+                              .omitted = report->omitted};
     const struct tasklog_spool_piece pieces[] = {{&head, sizeof(head)},
                                                  {report->kind, head.kind_bytes},
                                                  {report->task_id, head.id_bytes},
@@ -226,6 +242,18 @@ int entry_write_process(struct tasklog_spool *spool, const struct tasklog_line *
                                                  {key->id, key->id_bytes}};
 
     return write_entry(spool, ENTRY_PROCESS, pieces, sizeof(pieces) / sizeof(pieces[0]));
+}
+
+int entry_write_omit(struct tasklog_spool *spool, const struct tasklog_line *key, uint32_t count)
+{
+    const struct omit_head head = {.count = count,
+                                   .id_bytes = (uint16_t)key->id_bytes,
+                                   .kind_bytes = (uint16_t)key->kind_bytes};
+    const struct tasklog_spool_piece pieces[] = {{&head, sizeof(head)},
+                                                 {key->kind, key->kind_bytes},
+                                                 {key->id, key->id_bytes}};
+
+    return write_entry(spool, ENTRY_OMIT, pieces, sizeof(pieces) / sizeof(pieces[0]));
 }
 
 int entry_write_news(struct tasklog_spool *spool, const struct entry *news,
@@ -304,12 +332,19 @@ static bool read_source(const char **at, size_t *left, struct tasklog_line *line
     struct source_head head;
     const char *bytes;
 
-    if (!take(at, left, sizeof(head), &bytes))
+    if (!take(at, left, SHORT_SOURCE_BYTES, &bytes))
         return false;
-    memcpy(&head, bytes, sizeof(head));
+    memcpy(&head, bytes, SHORT_SOURCE_BYTES);
     line->sender_pid = head.sender_pid;
     line->is_local = head.is_local != 0;
     line->origin_bytes = head.origin_bytes;
+    if (head.has_peer) {
+        if (!take(at, left, sizeof(head) - SHORT_SOURCE_BYTES, &bytes))
+            return false;
+        memcpy(&head.peer, bytes, sizeof(head) - SHORT_SOURCE_BYTES);
+        line->peer = head.peer;
+        line->omitted = head.omitted;
+    }
     if (!take(at, left, line->origin_bytes, &line->origin))
         return false;
     line->cursor_bytes = *left;
@@ -377,7 +412,9 @@ static bool read_close(const char *at, size_t left, struct entry *entry)
     entry->now = (struct tasklog_now){.mono_ms = head.mono_ms, .wall_us = head.wall_us};
     memcpy(entry->reason, head.reason, sizeof(entry->reason));
     entry->reason[sizeof(entry->reason) - 1] = '\0';
-    *line = (struct tasklog_line){.kind_bytes = head.kind_bytes, .id_bytes = head.id_bytes};
+    *line = (struct tasklog_line){.kind_bytes = head.kind_bytes,
+                                  .id_bytes = head.id_bytes,
+                                  .omitted = head.omitted};
     return take(&at, &left, line->kind_bytes, &line->kind) &&
            take(&at, &left, line->id_bytes, &line->id) && names_are_valid(line) &&
            read_detail(at, left, entry);
@@ -395,6 +432,22 @@ static bool read_process(const char *at, size_t left, struct entry *entry)
     entry->process =
         (struct tasklog_process){.pid = head.pid, .start = head.start, .boot = head.boot};
     *line = (struct tasklog_line){.kind_bytes = head.kind_bytes, .id_bytes = head.id_bytes};
+    return take(&at, &left, line->kind_bytes, &line->kind) &&
+           take(&at, &left, line->id_bytes, &line->id) && left == 0 && names_are_valid(line);
+}
+
+static bool read_omit(const char *at, size_t left, struct entry *entry)
+{
+    struct tasklog_line *line = &entry->line;
+    struct omit_head head;
+    const char *bytes;
+
+    if (!take(&at, &left, sizeof(head), &bytes))
+        return false;
+    memcpy(&head, bytes, sizeof(head));
+    *line = (struct tasklog_line){.kind_bytes = head.kind_bytes,
+                                  .id_bytes = head.id_bytes,
+                                  .omitted = head.count};
     return take(&at, &left, line->kind_bytes, &line->kind) &&
            take(&at, &left, line->id_bytes, &line->id) && left == 0 && names_are_valid(line);
 }
@@ -483,6 +536,8 @@ bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret
         return true;
     case ENTRY_PROCESS:
         return read_process(data, bytes, ret_entry);
+    case ENTRY_OMIT:
+        return read_omit(data, bytes, ret_entry);
     case ENTRY_DEATH:
     case ENTRY_NOTE:
         return read_news(data, bytes, ret_entry);

@@ -8,6 +8,7 @@
  *     PROCESS which process it is that a task has named
  *     DEATH   some senders are dead, the source says
  *     NOTE    lines of some senders may be missing, the source says
+ *     OMIT    lines of a running task were refused; more of them are told with its next line, or its close
  *     DONE    a result needs no more care: the database has it, or it lies with the dead letters
  *     TEXT    part of a log that was moved out of memory; a replay does not need it
  *     TASK    a running task as it is, moved here from older entries that can go then
@@ -44,7 +45,8 @@ enum entry_type {
     ENTRY_CURSOR = 9,
     ENTRY_PROCESS = 10,
     ENTRY_DEATH = 11,
-    ENTRY_NOTE = 12
+    ENTRY_NOTE = 12,
+    ENTRY_OMIT = 13
 };
 
 enum { ENTRY_MARKER_BYTES_MAX = 64, ENTRY_DETAIL_BYTES_MAX = 400 };
@@ -54,7 +56,8 @@ struct entry {
     enum entry_type type;
     struct tasklog_now now;
     struct tasklog_line
-        line;   /* LINE: all of it; CLOSE, PROCESS: kind and id; DEATH, NOTE: origin, cursor */
+        line;   /* LINE: all of it; CLOSE, PROCESS, OMIT: kind and id; CLOSE, OMIT: omitted; DEATH,
+                 NOTE: origin, cursor */
     bool tight; /* LINE: memory was short */
     struct tasklog_process process; /* PROCESS */
     uint64_t run;                   /* LINE, DONE: the position of the line that began the run */
@@ -93,6 +96,8 @@ int entry_write_cursor(struct tasklog_spool *spool, const char *cursor, size_t b
                        tasklog_position *ret_position) __attribute__((warn_unused_result));
 int entry_write_process(struct tasklog_spool *spool, const struct tasklog_line *key,
                         const struct tasklog_process *process) __attribute__((warn_unused_result));
+int entry_write_omit(struct tasklog_spool *spool, const struct tasklog_line *key, uint32_t count)
+    __attribute__((warn_unused_result));
 /* DEATH or NOTE. */
 int entry_write_news(struct tasklog_spool *spool, const struct entry *news,
                      tasklog_position *ret_position) __attribute__((warn_unused_result));

@@ -165,8 +165,10 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         (void)collector_relieve(collector);
         break;
     case ENTRY_CLOSE:
-        r = tasklog_table_close(collector->table, &entry.line, entry.reason, entry.detail,
-                                replay_clock_at(&replay->clock, entry.now), &results);
+        r = tasklog_table_omit(collector->table, &entry.line, entry.line.omitted, false);
+        if (r == 0)
+            r = tasklog_table_close(collector->table, &entry.line, entry.reason, entry.detail,
+                                    replay_clock_at(&replay->clock, entry.now), &results);
         keep_results(replay, &results);
         break;
     case ENTRY_DONE:
@@ -177,6 +179,9 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         break;
     case ENTRY_PROCESS:
         tasklog_table_identify(collector->table, &entry.line, &entry.process);
+        break;
+    case ENTRY_OMIT:
+        r = tasklog_table_omit(collector->table, &entry.line, entry.line.omitted, true);
         break;
     case ENTRY_DEATH:
     case ENTRY_NOTE:

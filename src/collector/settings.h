@@ -10,7 +10,7 @@
 #include "tasklog/store.h"
 #include "tasklog/table.h"
 
-enum { MAPPINGS_MAX = 64 };
+enum { MAPPINGS_MAX = 64, UIDS_MAX = 64 };
 
 /* `field=column` of a parameter. */
 struct mapping {
@@ -33,6 +33,10 @@ struct tasklog_config {
     struct tasklog_rules rules; /* its marker is the one above */
     char *spool;                /* its folder; NULL = not said, "" = off */
     bool spool_sync;
+    uint32_t trusted_uids[UIDS_MAX]; /* who may log; none = everybody */
+    size_t trusted_count;
+    int64_t sender_max_tasks; /* open ones of a sender, 0 = any number */
+    int64_t sender_max_rate;  /* lines of a sender in a second, likewise */
     /* Made of the above by the check: */
     struct tasklog_target target;
     struct tasklog_column target_keys[MAPPINGS_MAX];

@@ -9,6 +9,7 @@
 
 #include "age.h"
 #include "death.h"
+#include "gate.h"
 #include "put_off.h"
 #include "rate.h"
 #include "settings.h"
@@ -91,7 +92,12 @@ struct tasklog_collector {
     tasklog_position cursor_position; /* where in the spool it lies; 0 = there is none */
     struct watch *watch;              /* of processes; has a lock of its own */
     struct deaths deaths;
-    uint64_t unread; /* messages that the source has lost */
+    uint64_t unread;   /* messages that the source has lost */
+    struct gate *gate; /* NULL = everybody may log, as much as he likes */
+    uint64_t refused[GATE_VERDICTS];
+    struct rate refusal_rates[GATE_VERDICTS];
+    char refusal[512]; /* to be said; "" = nothing */
+    bool said_no_uid;
 };
 
 /* ---- keep.c: the collector's use of its spool. The lock is held in all but the first and last. ---- */
@@ -162,6 +168,27 @@ void collector_close_dead(struct tasklog_collector *collector, struct tasklog_no
  * 0 or -ENOMEM. */
 int collector_hear(struct tasklog_collector *collector, const struct entry *news,
                    tasklog_position position) __attribute__((warn_unused_result));
+
+/* ---- admit.c: the gate, and what becomes of what it does not let in. The lock is held in all but the first
+ * and last, and there is a gate in the others. ---- */
+
+/* Makes the gate, if the config asks for one. 0 or -ENOMEM. */
+int collector_gate_open(struct tasklog_collector *collector, uint64_t seed)
+    __attribute__((warn_unused_result));
+
+/* Looks at a line before there is room made for it, and gives it what the spool is to keep of its sender. 0 or
+ * -ENOMEM. */
+int collector_gate_look(struct tasklog_collector *collector, struct tasklog_line *line,
+                        struct tasklog_now now, struct tasklog_sight *ret_sight)
+    __attribute__((warn_unused_result));
+
+/* Is it let in? If not, that has been counted. `line` is what becomes of `given`. */
+bool collector_gate_admits(struct tasklog_collector *collector, const struct tasklog_line *given,
+                           struct tasklog_line *line, const struct tasklog_sight *sight,
+                           int64_t now_ms);
+
+/* Tells people what was refused, if there is something to tell. */
+void collector_gate_say(struct tasklog_collector *collector);
 
 /* Results have been put into the queue. */
 static inline void collector_note_age(struct tasklog_collector *collector, int64_t now_ms)

@@ -168,7 +168,6 @@ static int set_one(struct reading *reading, struct tasklog_named_target *target,
 
 static int set_target(struct reading *reading)
 {
-    static const char *const lists[] = {"kinds", "key", "columns"};
     static const char *const templates[] = {"template", "taskTemplate", "kindTemplate"};
     struct tasklog_named_target *target = find_section(reading);
 
@@ -177,16 +176,13 @@ static int set_target(struct reading *reading)
     for (size_t i = 0; i < sizeof(templates) / sizeof(templates[0]); i++)
         if (strcasecmp(reading->name, templates[i]) == 0)
             return fail_in(reading, -EINVAL, "templates are rsyslog's: there are none here");
-    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        if (strcasecmp(reading->name, lists[i]) != 0)
-            continue;
-        char *rest = NULL, *word = strtok_r(reading->value, separators, &rest);
-        int r = word ? 0 : set_one(reading, target, "");
-        for (; word && r == 0; word = strtok_r(NULL, separators, &rest))
-            r = set_one(reading, target, word);
-        return r;
-    }
-    return set_one(reading, target, reading->value);
+    if (strcasecmp(reading->name, "kinds") != 0 && !tasklog_config_is_list(reading->name))
+        return set_one(reading, target, reading->value);
+    char *rest = NULL, *word = strtok_r(reading->value, separators, &rest);
+    int r = word ? 0 : set_one(reading, target, "");
+    for (; word && r == 0; word = strtok_r(NULL, separators, &rest))
+        r = set_one(reading, target, word);
+    return r;
 }
 
 /* ---- the file ---- */

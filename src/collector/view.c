@@ -104,8 +104,10 @@ static int take_close(struct tasklog_view *view, const struct entry *entry)
 
     if (!is_ours(view, &entry->line))
         return 0;
-    int r =
-        tasklog_table_close(view->table, &entry->line, entry->reason, entry->detail, now, &results);
+    int r = tasklog_table_omit(view->table, &entry->line, entry->line.omitted, false);
+    if (r == 0)
+        r = tasklog_table_close(view->table, &entry->line, entry->reason, entry->detail, now,
+                                &results);
     take_results(view, &results);
     return r;
 }
@@ -214,6 +216,8 @@ int tasklog_view_take(struct tasklog_view *view, uint64_t position, uint32_t typ
     case ENTRY_NOTE:
         return origin_note(view->table, &entry.line, entry.detail,
                            replay_clock_at(&view->clock, entry.now));
+    case ENTRY_OMIT: /* of another task: the table does not know it */
+        return tasklog_table_omit(view->table, &entry.line, entry.line.omitted, true);
     case ENTRY_DONE:
         take_done(view, &entry);
         return 0;

@@ -238,6 +238,7 @@ const char *entry_read_line(const struct entry *entry, struct entry_line *ret_li
     struct entry_line line = {.text = entry_get(entry, ENTRY_MESSAGE)};
     int64_t severity = number_of(entry_get(entry, ENTRY_PRIORITY));
     int64_t pid = number_of(entry_get(entry, ENTRY_PID));
+    int64_t uid = number_of(entry_get(entry, ENTRY_UID));
 
     if (!line.text.data)
         line.text = text_of("", 0);
@@ -246,6 +247,7 @@ const char *entry_read_line(const struct entry *entry, struct entry_line *ret_li
         line.text = whole_text(entry);
     line.severity = severity >= 0 && severity <= 7 ? (int)severity : SEVERITY_INFO;
     line.pid = pid > 0 && pid <= INT32_MAX ? (uint32_t)pid : 0;
+    line.uid = uid >= 0 && uid < UINT32_MAX ? (uint32_t)uid : UINT32_MAX;
     /* What comes at once after the stream was opened has no process yet, and is cut off where it has. */
     line.goes_on = entry_is(entry, ENTRY_LINE_BREAK, "line-max") ||
                    (entry_is(entry, ENTRY_LINE_BREAK, "pid-change") && pid <= 0);

@@ -80,6 +80,7 @@ struct entry_line {
     struct entry_text text;
     int severity;
     uint32_t pid;   /* of the sender, as the kernel vouched for it; 0 = not known */
+    uint32_t uid;   /* likewise; UINT32_MAX = not known */
     bool is_syslog; /* its text was cut out of a datagram */
     bool goes_on;   /* journald cut it: the rest is in the stream's next entry */
 };

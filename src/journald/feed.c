@@ -147,6 +147,8 @@ static bool take_line(struct feed *feed, const struct frame *frame)
                               .origin = texts[FRAME_ORIGIN].data,
                               .origin_bytes = texts[FRAME_ORIGIN].bytes,
                               .sender_pid = frame->pid,
+                              .has_uid = frame->uid != FRAME_NO_UID,
+                              .uid = frame->uid,
                               .is_local = !feed->journal->directory,
                               .time_us = frame->time_us,
                               .severity = frame->severity};

@@ -17,7 +17,7 @@ struct frame_head {
     uint32_t text_bytes[FRAME_TEXTS];
     uint16_t type;
     uint16_t severity;
-    uint32_t zero;
+    uint32_t uid;
 };
 
 int frame_flush(struct frame_writer *writer)
@@ -50,6 +50,7 @@ static int make_room(struct frame_writer *writer, size_t bytes)
 int frame_write(struct frame_writer *writer, const struct frame *frame)
 {
     struct frame_head head = {.pid = frame->pid,
+                              .uid = frame->uid,
                               .time_us = frame->time_us,
                               .count = frame->count,
                               .type = (uint16_t)frame->type,
@@ -107,6 +108,7 @@ int64_t frame_read(const char *data, size_t bytes, struct frame *ret_frame, size
     *ret_frame = (struct frame){.type = (enum frame_type)head.type,
                                 .severity = head.severity,
                                 .pid = head.pid,
+                                .uid = head.uid,
                                 .time_us = head.time_us,
                                 .count = head.count};
     data += sizeof(head);

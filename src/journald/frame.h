@@ -48,10 +48,13 @@ struct frame {
     enum frame_type type;
     int severity;
     uint32_t pid;
+    uint32_t uid; /* LINE: FRAME_NO_UID = not known */
     int64_t time_us;
     uint64_t count;
     struct frame_text texts[FRAME_TEXTS];
 };
+
+#define FRAME_NO_UID UINT32_MAX
 
 enum { FRAME_BYTES_MAX = 512 << 20 };
 

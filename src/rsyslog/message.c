@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The template that is a function, and its reader. No state but rsyslog's own interfaces, set while the module
+/* The templates that are functions, and their reader. No state but rsyslog's own interfaces, set while the module
  * is loaded; the function runs in any number of threads at once. */
 #include "config.h"
 
@@ -21,10 +21,11 @@ DEFobjCurrIf(glbl);
 
 enum {
     HOST_BYTES_MAX = 255, /* as much of a host's name as DNS allows */
+    ADDRESS_BYTES_MAX = 64,
     RECORD_MAGIC = 0x7461736b,
 };
 
-/* What the buffer begins with; host, tag and text follow, and a NUL. */
+/* What the buffer begins with; host, tag, text and address follow, and a NUL. */
 struct record {
     uint32_t magic;
     uint32_t sender_pid;
@@ -33,12 +34,17 @@ struct record {
     uint32_t host_bytes;
     uint32_t tag_bytes;
     uint32_t text_bytes;
+    uint32_t from_bytes;
+    uint32_t uid;
     uint16_t severity;
     bool is_rfc5424;
     bool is_local;
+    bool has_uid;
 };
 
-static msgPropDescr_t pid_property; /* of imuxsock's trusted ones */
+/* imuxsock's trusted ones, which it has of the kernel */
+static msgPropDescr_t pid_property, uid_property;
+static msgPropDescr_t address_property;
 
 static int64_t moment_us(const struct syslogTime *at)
 {
@@ -51,18 +57,47 @@ static int64_t moment_us(const struct syslogTime *at)
     return (int64_t)datetime.syslogTime2time_t(at) * 1000000 + fraction;
 }
 
-static uint32_t sender_pid(smsg_t *message)
+/* A property that the input has given the message; false if it has none. In a message of another input it
+ * would be somebody's text: a module that parses texts has put it there. */
+static bool read_trusted(smsg_t *message, msgPropDescr_t *property, int64_t *ret_value)
+{
+    static const char imuxsock[] = "imuxsock";
+    unsigned short must_free = 0;
+    rs_size_t bytes = 0;
+    uchar *input;
+    int input_bytes;
+    char *end;
+
+    if (!message->json)
+        return false;
+    getInputName(message, &input, &input_bytes);
+    if (input_bytes != sizeof(imuxsock) - 1 || memcmp(input, imuxsock, sizeof(imuxsock) - 1) != 0)
+        return false;
+    uchar *value = MsgGetProp(message, NULL, property, &bytes, &must_free, NULL);
+    *ret_value = value ? strtoll((const char *)value, &end, 10) : 0;
+    bool is_number = value && bytes > 0 && end == (char *)value + bytes;
+    if (must_free)
+        free(value);
+    return is_number;
+}
+
+/* Who is at the other end of the connection: a message's host is what it says itself. Returns
+ * its length. */
+static uint32_t read_address(smsg_t *message, char address[ADDRESS_BYTES_MAX])
 {
     unsigned short must_free = 0;
     rs_size_t bytes = 0;
+    uchar *value = MsgGetProp(message, NULL, &address_property, &bytes, &must_free, NULL);
 
-    if (!message->json)
-        return 0;
-    uchar *value = MsgGetProp(message, NULL, &pid_property, &bytes, &must_free, NULL);
-    uint32_t pid = value ? (uint32_t)strtoul((const char *)value, NULL, 10) : 0;
+    if (!value || bytes < 0)
+        bytes = 0;
+    if (bytes > ADDRESS_BYTES_MAX)
+        bytes = ADDRESS_BYTES_MAX;
+    if (bytes > 0)
+        memcpy(address, value, (size_t)bytes);
     if (must_free)
         free(value);
-    return pid;
+    return (uint32_t)bytes;
 }
 
 static bool is_own_host(const char *host, size_t bytes)
@@ -72,10 +107,10 @@ static bool is_own_host(const char *host, size_t bytes)
     return own && strncasecmp(own, host, bytes) == 0 && own[bytes] == '\0';
 }
 
-/* rsyslog calls it for a message of a batch. */
-static rsRetVal render(const smsg_t *const_message, actWrkrIParams_t *ret_param)
+static rsRetVal render(smsg_t *message, bool with_sender, actWrkrIParams_t *ret_param)
 {
-    smsg_t *message = (smsg_t *)const_message;
+    char address[ADDRESS_BYTES_MAX];
+    int64_t number;
     const char *host = getHOSTNAME(message);
     const uchar *text = getMSG(message);
     size_t host_bytes = strlen(host);
@@ -86,28 +121,48 @@ static rsRetVal render(const smsg_t *const_message, actWrkrIParams_t *ret_param)
     getTAG(message, &tag, &tag_bytes, LOCK_MUTEX);
     if (host_bytes > HOST_BYTES_MAX)
         host_bytes = HOST_BYTES_MAX;
-    const struct record record = {.magic = RECORD_MAGIC,
-                                  .sender_pid = sender_pid(message),
-                                  .time_us = moment_us(&message->tTIMESTAMP),
-                                  .received_us = moment_us(&message->tRcvdAt),
-                                  .host_bytes = (uint32_t)host_bytes,
-                                  .tag_bytes = (uint32_t)tag_bytes,
-                                  .text_bytes = (uint32_t)getMSGLen(message),
-                                  .severity = message->iSeverity,
-                                  .is_rfc5424 = message->iProtocolVersion == 1,
-                                  .is_local = is_own_host(host, host_bytes)};
-    size_t bytes = sizeof(record) + record.host_bytes + record.tag_bytes + record.text_bytes;
+    struct record record = {.magic = RECORD_MAGIC,
+                            .time_us = moment_us(&message->tTIMESTAMP),
+                            .received_us = moment_us(&message->tRcvdAt),
+                            .host_bytes = (uint32_t)host_bytes,
+                            .tag_bytes = (uint32_t)tag_bytes,
+                            .text_bytes = (uint32_t)getMSGLen(message),
+                            .severity = message->iSeverity,
+                            .is_rfc5424 = message->iProtocolVersion == 1,
+                            .is_local = is_own_host(host, host_bytes)};
+    if (read_trusted(message, &pid_property, &number))
+        record.sender_pid = (uint32_t)number;
+    if (with_sender && read_trusted(message, &uid_property, &number)) {
+        record.uid = (uint32_t)number; /* rsyslog has it as an int: the highest are negative */
+        record.has_uid = true;
+    }
+    if (with_sender)
+        record.from_bytes = read_address(message, address);
+    size_t bytes = sizeof(record) + record.host_bytes + record.tag_bytes + record.text_bytes +
+                   record.from_bytes;
     if (bytes + 1 > ret_param->lenBuf)
         CHKiRet(ExtendBuf(ret_param, bytes + 1));
     uchar *at = mempcpy(ret_param->param, &record, sizeof(record));
     at = mempcpy(at, host, record.host_bytes);
     at = mempcpy(at, tag, record.tag_bytes);
     at = mempcpy(at, text, record.text_bytes);
+    at = mempcpy(at, address, record.from_bytes);
     *at = '\0';
     ret_param->lenStr = (uint32_t)bytes;
 
 finalize_it:
     RETiRet;
+}
+
+/* rsyslog calls these for a message of a batch. */
+static rsRetVal render_message(const smsg_t *message, actWrkrIParams_t *ret_param)
+{
+    return render((smsg_t *)message, false, ret_param);
+}
+
+static rsRetVal render_sender(const smsg_t *message, actWrkrIParams_t *ret_param)
+{
+    return render((smsg_t *)message, true, ret_param);
 }
 
 void message_read(const actWrkrIParams_t *param, struct tasklog_line *line,
@@ -123,11 +178,15 @@ void message_read(const actWrkrIParams_t *param, struct tasklog_line *line,
     line->host_bytes = record->host_bytes;
     line->is_local = record->is_local;
     line->sender_pid = record->sender_pid;
+    line->has_uid = record->has_uid;
+    line->uid = record->uid;
     message->is_rfc5424 = record->is_rfc5424;
     message->tag = host + record->host_bytes;
     message->tag_bytes = record->tag_bytes;
     message->text = message->tag + record->tag_bytes;
     message->text_bytes = record->text_bytes;
+    line->from = message->text + record->text_bytes;
+    line->from_bytes = record->from_bytes;
 }
 
 /* ---- the check ---- */
@@ -200,6 +259,18 @@ finalize_it:
 
 /* ---- life ---- */
 
+static rsRetVal add_template(rsconf_t *conf, const char *name,
+                             rsRetVal (*strgen)(const smsg_t *, actWrkrIParams_t *))
+{
+    uchar *empty = (uchar *)"\"\"";
+    struct template *template = tplAddLine(conf, name, &empty);
+
+    if (!template)
+        return RS_RET_OUT_OF_MEMORY;
+    template->pStrgen = strgen;
+    return RS_RET_OK;
+}
+
 rsRetVal message_open(rsconf_t *conf)
 {
     uchar *checked =
@@ -207,18 +278,17 @@ rsRetVal message_open(rsconf_t *conf)
                  "%timereported:::date-unixtimestamp%.%timereported:::date-subseconds% "
                  "%timegenerated:::date-unixtimestamp%.%timegenerated:::date-subseconds% "
                  "%hostname% %syslogtag%%msg%\"";
-    uchar *empty = (uchar *)"\"\"";
     DEFiRet;
 
     CHKiRet(objGetObjInterface(&obj));
     CHKiRet(objUse(datetime, CORE_COMPONENT));
     CHKiRet(objUse(glbl, CORE_COMPONENT));
     CHKiRet(msgPropDescrFill(&pid_property, (uchar *)"$!pid", sizeof("$!pid") - 1));
+    CHKiRet(msgPropDescrFill(&uid_property, (uchar *)"$!uid", sizeof("$!uid") - 1));
+    CHKiRet(msgPropDescrFill(&address_property, (uchar *)"fromhost-ip", sizeof("fromhost-ip") - 1));
     tplAddLine(conf, CHECKED_TEMPLATE, &checked);
-    struct template *template = tplAddLine(conf, MESSAGE_TEMPLATE, &empty);
-    if (!template)
-        ABORT_FINALIZE(RS_RET_OUT_OF_MEMORY);
-    template->pStrgen = render;
+    CHKiRet(add_template(conf, MESSAGE_TEMPLATE, render_message));
+    CHKiRet(add_template(conf, SENDER_TEMPLATE, render_sender));
 
 finalize_it:
     RETiRet;
@@ -226,6 +296,8 @@ finalize_it:
 
 void message_close(void)
 {
+    msgPropDescrDestruct(&address_property);
+    msgPropDescrDestruct(&uid_property);
     msgPropDescrDestruct(&pid_property);
     objRelease(glbl, CORE_COMPONENT);
     objRelease(datetime, CORE_COMPONENT);

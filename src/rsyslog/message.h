@@ -21,8 +21,9 @@
 #include "tasklog/tag.h"
 
 #define MESSAGE_TEMPLATE " TasklogMessage"
+#define SENDER_TEMPLATE " TasklogSender" /* the same, and who sent it */
 
-/* Adds the template to a configuration that is being read, and takes what the function needs. */
+/* Adds the templates to a configuration that is being read, and takes what the function needs. */
 rsRetVal message_open(rsconf_t *conf);
 void message_close(void);
 

@@ -84,16 +84,29 @@ static int action_count; /* as a counter */
 
 /* Names as users see them; the collector's config knows what each takes, and templates are rsyslog's. */
 static struct cnfparamdescr parameter_descriptions[] = {
-    {"database", eCmdHdlrString, 0},     {"table", eCmdHdlrString, 0},
-    {"key", eCmdHdlrArray, 0},           {"columns", eCmdHdlrArray, 0},
-    {"mode", eCmdHdlrString, 0},         {"level", eCmdHdlrString, 0},
-    {"marker", eCmdHdlrString, 0},       {"template", eCmdHdlrString, 0},
-    {"showlevel", eCmdHdlrString, 0},    {"tasktemplate", eCmdHdlrString, 0},
-    {"kindtemplate", eCmdHdlrString, 0}, {"idletimeout", eCmdHdlrString, 0},
-    {"maxruntime", eCmdHdlrString, 0},   {"latewindow", eCmdHdlrString, 0},
-    {"liveinterval", eCmdHdlrString, 0}, {"livebytes", eCmdHdlrString, 0},
-    {"taskmaxbytes", eCmdHdlrString, 0}, {"memorybudget", eCmdHdlrString, 0},
-    {"spool", eCmdHdlrString, 0},        {"spoolsync", eCmdHdlrString, 0},
+    {"database", eCmdHdlrString, 0},
+    {"table", eCmdHdlrString, 0},
+    {"key", eCmdHdlrArray, 0},
+    {"columns", eCmdHdlrArray, 0},
+    {"mode", eCmdHdlrString, 0},
+    {"level", eCmdHdlrString, 0},
+    {"marker", eCmdHdlrString, 0},
+    {"template", eCmdHdlrString, 0},
+    {"showlevel", eCmdHdlrString, 0},
+    {"tasktemplate", eCmdHdlrString, 0},
+    {"kindtemplate", eCmdHdlrString, 0},
+    {"idletimeout", eCmdHdlrString, 0},
+    {"maxruntime", eCmdHdlrString, 0},
+    {"latewindow", eCmdHdlrString, 0},
+    {"liveinterval", eCmdHdlrString, 0},
+    {"livebytes", eCmdHdlrString, 0},
+    {"taskmaxbytes", eCmdHdlrString, 0},
+    {"memorybudget", eCmdHdlrString, 0},
+    {"spool", eCmdHdlrString, 0},
+    {"spoolsync", eCmdHdlrString, 0},
+    {"trusteduids", eCmdHdlrArray, 0},
+    {"sendermaxtasks", eCmdHdlrString, 0},
+    {"sendermaxrate", eCmdHdlrString, 0},
 };
 static struct cnfparamblk parameter_block = {CNFPARAMBLK_VERSION,
                                              sizeof(parameter_descriptions) /
@@ -112,6 +125,9 @@ static void say(void *context, int severity, const char *text)
 
     LogMsg(0, NO_ERRCODE, severity, "omtasklog: action \"%s\": %s", pData->name, text);
 }
+
+static const char uid_advice[] = "set Annotate=\"on\" ParseTrusted=\"on\" on its imuxsock input; "
+                                 "lines from the network have none";
 
 /* ---- statistics ---- */
 
@@ -160,6 +176,10 @@ static rsRetVal add_counters(instanceData *pData)
         {"lines.not_task", &counters->not_task},
         {"lines.missing", &counters->missing},
         {"lines.redelivered", &counters->redelivered},
+        {"lines.untrusted", &counters->untrusted},
+        {"lines.foreign", &counters->foreign},
+        {"lines.over_tasks", &counters->over_tasks},
+        {"lines.over_rate", &counters->over_rate},
         {"control", &counters->control},
         {"control.unreadable", &counters->control_unreadable},
         {"tasks.started", &counters->tasks_started},
@@ -443,7 +463,9 @@ BEGINnewActInst
         ABORT_FINALIZE(RS_RET_PARAM_ERROR);
     }
     CHKiRet(check_name(pData));
-    CHKmalloc(templates[USE_MESSAGE] = strdup(MESSAGE_TEMPLATE));
+    CHKmalloc(templates[USE_MESSAGE] =
+                  strdup(tasklog_config_tells_senders(pData->config) ? SENDER_TEMPLATE
+                                                                     : MESSAGE_TEMPLATE));
     CHKiRet(request_templates(pData, ppOMSR, templates));
     pData->next = instances;
     instances = pData;
@@ -522,6 +544,7 @@ static rsRetVal start_instance(instanceData *pData, const rsconf_t *conf)
     const struct tasklog_hooks hooks = {.clock = {.now = tasklog_system_now,
                                                   .now_coarse = tasklog_system_now_coarse},
                                         .say = say,
+                                        .uid_advice = uid_advice,
                                         .context = pData};
     char error[TASKLOG_ERROR_BYTES];
     int r;

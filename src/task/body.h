@@ -5,6 +5,7 @@
  *     table.c    lines in: which task a line belongs to, and what state that is in; the table's life
  *     due.c      what the clock does to tasks
  *     senders.c  who logs, and what becomes of tasks whose sender has died
+ *     peers.c    who began a task, and what was refused of it
  *     spooled.c  what a spool keeps of tasks: where their lines lie, text that was moved out of memory
  *
  * Each waiting time is the same for all tasks, so a list that is only ever appended to is sorted by itself
@@ -36,8 +37,10 @@ struct tasklog_table {
     uint64_t last_run;   /* that of the last line that was taken */
     uint32_t last_pid;   /* the process that it named */
     struct task_link age, quiet, live, ended, late;
-    struct task_link *warm; /* in `quiet`: those before it have no text in memory */
-    struct run_pin pins;    /* runs and results, by their first line in the spool */
+    struct task_link *warm;       /* in `quiet`: those before it have no text in memory */
+    struct run_pin pins;          /* runs and results, by their first line in the spool */
+    tasklog_table_census *census; /* or NULL */
+    void *census_context;
     struct text_buffer text_buffer, formatted_buffer, closing_buffer;
     struct control control;
 };
@@ -116,6 +119,22 @@ void table_touch(struct tasklog_table *table, struct task *task, int64_t now_ms)
 /* Closes an open task for `end`. 1, or -ENOMEM: it is still open. */
 int table_close(struct tasklog_table *table, struct task *task, enum run_end end,
                 struct tasklog_now now, struct tasklog_results *results);
+
+/* A run has begun, or ended. */
+void table_count_open(struct tasklog_table *table, const struct task *task, int change);
+
+/* Tells in a running task's log of what was refused of it, `more` with it, of which it does not know yet. 0 or
+ * -ENOMEM. */
+int table_tell_omitted(struct tasklog_table *table, struct task *task, uint32_t more,
+                       struct tasklog_now now) __attribute__((warn_unused_result));
+
+/* Were there lines that this would tell of? */
+static inline bool table_has_omitted(const struct task *task)
+{
+    const struct run_extra *extra = task->run.extra;
+
+    return extra && (extra->omitted > 0 || extra->omitted_new > 0) && !task_has_ended(task);
+}
 
 bool table_window_is_over(const struct tasklog_table *table, const struct task *task,
                           int64_t now_ms);

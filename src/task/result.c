@@ -52,6 +52,7 @@ void tasklog_result_view(const struct tasklog_result *result, struct tasklog_rep
         .append_at = ended ? ended->append_at : -1,
         .run = result->run,
         .end_chars = end_chars_of(result),
+        .omitted = extra.omitted_end,
     };
 }
 

@@ -21,6 +21,13 @@ struct tasklog_result *run_new(size_t struct_bytes, const struct tasklog_line *l
     if (!run)
         return NULL;
     run->names_at = (uint8_t)struct_bytes;
+    if (line->peer != 0) {
+        if (run_need_extra(run) < 0) {
+            free(run);
+            return NULL;
+        }
+        run->extra->peer = line->peer;
+    }
     run->start_us = line->time_us;
     run->run = run->pin.position = line->position;
     run->kind_bytes = (uint8_t)line->kind_bytes;

@@ -40,7 +40,8 @@ struct run_pin {
     uint64_t position;
 };
 
-/* Made when something is reported, for the first warning or error, and if lines tell their origin. */
+/* Made when something is reported, for the first warning or error, and if lines tell their origin or who sent
+ * them. */
 struct run_extra {
     int64_t processed; /* TASKLOG_ABSENT if not reported; likewise: */
     int64_t failed;
@@ -51,7 +52,11 @@ struct run_extra {
     struct run_counter *counters;
     size_t counter_count;
     struct tasklog_process process;
-    char *origin; /* of the last line that had one, or NULL; a copy has none */
+    char *origin;         /* of the last line that had one, or NULL; a copy has none */
+    uint64_t peer;        /* who began the run; 0 = not known */
+    uint32_t omitted;     /* refused lines of it that its log does not tell of yet */
+    uint32_t omitted_new; /* more of them, of which the spool knows nothing either */
+    uint32_t omitted_end; /* of the latter, those that the log tells of at its end */
 };
 
 /* Made at the end. */
@@ -169,6 +174,11 @@ int run_finish(struct tasklog_result *run, enum run_end end, int64_t end_us, con
 /* The line of a run that has ended; "" while it runs. */
 const char *run_summary(const struct tasklog_result *run);
 const char *run_detail(const struct tasklog_result *run);
+
+static inline uint64_t run_peer(const struct tasklog_result *run)
+{
+    return run->extra ? run->extra->peer : 0;
+}
 
 static inline const char *run_origin(const struct tasklog_result *run)
 {

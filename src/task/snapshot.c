@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *     head │ kind, id, host, origin, first_error │ counters: value (i64), length (u32), name │
+ *     head │ kind, id, host, origin, peer if there is one, first_error │ counters: value (i64), length (u32), name │
  *     chunks of the head, then of the tail: struct logbuf_place
  */
 #include "snapshot.h"
@@ -38,9 +38,9 @@ struct head {
     uint8_t missing;
     uint8_t started;
     uint8_t has_tail;
-    uint8_t zero;
+    uint8_t has_peer;
     uint32_t origin_bytes; /* 0 = none */
-    uint32_t zeroes;
+    uint32_t omitted;
 };
 
 struct writer {
@@ -91,12 +91,15 @@ static void put_task(struct writer *writer, const struct task *task)
         .origin_bytes = (uint32_t)strlen(run_origin(run)),
         .started = sums.started,
         .has_tail = sums.has_tail,
+        .has_peer = extra.peer != 0,
+        .omitted = extra.omitted + extra.omitted_new,
     };
     put(writer, &head, sizeof(head));
     put(writer, run_kind(run), head.kind_bytes);
     put(writer, run_id(run), head.id_bytes);
     put(writer, run_host(run), head.host_bytes);
     put(writer, run_origin(run), head.origin_bytes);
+    put(writer, &extra.peer, head.has_peer ? sizeof(extra.peer) : 0);
     put(writer, extra.first_error, head.first_error_bytes);
     for (size_t i = 0; i < extra.counter_count; i++) {
         uint32_t bytes = (uint32_t)strlen(extra.counters[i].name);
@@ -188,7 +191,8 @@ static bool has_extra(const struct head *head)
 {
     return head->processed != TASKLOG_ABSENT || head->failed != TASKLOG_ABSENT ||
            head->total != TASKLOG_ABSENT || head->warnings != 0 || head->errors != 0 ||
-           head->first_error_bytes > 0 || head->counter_count > 0 || head->process.pid != 0;
+           head->first_error_bytes > 0 || head->counter_count > 0 || head->process.pid != 0 ||
+           head->omitted > 0;
 }
 
 static int read_extra(struct reader *reader, const struct head *head, struct tasklog_result *run)
@@ -209,6 +213,7 @@ static int read_extra(struct reader *reader, const struct head *head, struct tas
     extra->warnings = head->warnings;
     extra->errors = head->errors;
     extra->process = head->process;
+    extra->omitted = head->omitted;
     if (head->first_error_bytes > 0) {
         extra->first_error = text_copy(error, head->first_error_bytes);
         if (!extra->first_error)
@@ -269,12 +274,14 @@ int snapshot_read(const char *data, size_t bytes, struct task **ret_task)
     line.host = get(&reader, line.host_bytes);
     line.origin_bytes = head.origin_bytes;
     line.origin = get(&reader, line.origin_bytes);
-    if (!line.origin || line.origin_bytes > TASKLOG_ORIGIN_BYTES_MAX || !line.kind || !line.id ||
-        !line.host || !is_time(head.started_ms) || !is_time(head.quiet_ms) ||
+    const char *peer = get(&reader, head.has_peer ? sizeof(line.peer) : 0);
+    if (!peer || !line.origin || line.origin_bytes > TASKLOG_ORIGIN_BYTES_MAX || !line.kind ||
+        !line.id || !line.host || !is_time(head.started_ms) || !is_time(head.quiet_ms) ||
         (uint64_t)head.lines >> RUN_LINES_BITS || (uint64_t)head.bytes >> RUN_BYTES_BITS ||
         !tasklog_kind_is_valid(line.kind, line.kind_bytes) ||
         !tasklog_id_is_valid(line.id, line.id_bytes))
         return -EBADMSG;
+    memcpy(&line.peer, peer, head.has_peer ? sizeof(line.peer) : 0);
     struct task *task = task_new(&line);
     if (!task)
         return -ENOMEM;

@@ -71,6 +71,10 @@ int tasklog_table_forward(struct tasklog_table *table, tasklog_table_keep *keep,
     if (r < 0)
         return r;
     move_pin(table, &task->run.pin, first != 0 ? first : position);
+    if (task->run.extra) { /* as the snapshot has it */
+        task->run.extra->omitted += task->run.extra->omitted_new;
+        task->run.extra->omitted_new = 0;
+    }
     return 1;
 }
 
@@ -107,7 +111,7 @@ int tasklog_table_restore(struct tasklog_table *table, const char *data, size_t 
                offsetof(struct task, started_ms));
     add_sorted(&table->quiet, &task->quiet, offsetof(struct task, quiet),
                offsetof(struct task, quiet_ms)); /* as for `warm`: it has no text in memory */
-    table->open_count++;
+    table_count_open(table, task, 1);
     const bool has_text = logbuf_next_place(&task->run.log, NULL, &place) != NULL;
     move_pin(table, &task->run.pin, has_text ? place.position : position);
     table_count(table, task);

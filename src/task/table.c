@@ -52,7 +52,7 @@ static void unlink_task(struct tasklog_table *table, struct task *task)
 {
     index_remove(&table->index, task);
     if (!task_has_ended(task))
-        table->open_count--;
+        table_count_open(table, task, -1);
     list_remove(&task->age);
     quiet_remove(table, task);
     list_remove(&task->show);
@@ -66,13 +66,13 @@ static void add_open(struct tasklog_table *table, struct task *task, int64_t now
     quiet_add(table, task);
     if (task->run.run != 0)
         run_pin_before(&table->pins, &task->run.pin);
-    table->open_count++;
+    table_count_open(table, task, 1);
     table->env.counters.tasks_started++;
 }
 
 static void enter_ended(struct tasklog_table *table, struct task *task, int64_t now_ms)
 {
-    table->open_count--;
+    table_count_open(table, task, -1);
     list_remove(&task->age);
     quiet_remove(table, task);
     list_remove(&task->show);
@@ -141,6 +141,12 @@ int table_end(struct tasklog_table *table, struct task *task, enum run_end end,
 int table_close(struct tasklog_table *table, struct task *task, enum run_end end,
                 struct tasklog_now now, struct tasklog_results *results)
 {
+    if (table_has_omitted(task)) {
+        uint32_t omitted_new = task->run.extra->omitted_new;
+        if (table_tell_omitted(table, task, 0, now) < 0)
+            return -ENOMEM;
+        task->run.extra->omitted_end += omitted_new;
+    }
     table_uncount(table, task);
     int r = table_end(table, task, end, NULL, NULL, now, results);
     table_count(table, task);
@@ -158,7 +164,7 @@ static int take_start(struct tasklog_table *table, struct task **task, const str
     if (r < 0)
         return r;
     if (was_open)
-        table->open_count--;
+        table_count_open(table, *task, -1);
     unlink_task(table, *task);
     task_free(*task);
     *task = started;
@@ -303,6 +309,18 @@ static int look_at(struct tasklog_table *table, const struct tasklog_line *line,
                          &table->closing_buffer, &table->control);
 }
 
+/* Of a task that has ended nothing is told: its row is written. */
+static int tell_omitted(struct tasklog_table *table, struct task *task,
+                        const struct tasklog_line *line, struct tasklog_now now)
+{
+    /* Those that the line tells of are the new ones, which a replay knows from it alone. */
+    if (task_has_ended(task))
+        return 0;
+    if (task->run.extra)
+        task->run.extra->omitted_new = 0;
+    return table_tell_omitted(table, task, line->omitted, now);
+}
+
 /* The process whose death is to end the task: it can be seen from here, and is known if it is the sender. */
 static uint32_t named_process(const struct tasklog_line *line, const struct control *control)
 {
@@ -345,7 +363,11 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
         if (is_control && table->control.verb == CONTROL_START)
             table->control.verb = CONTROL_PROGRESS; /* it is started: only the numbers are news */
     }
-    int r = !is_control && !tight && take_quick(table, task, &seen, now.mono_ms)
+    int r = 0;
+    if (line->omitted > 0 || table_has_omitted(task))
+        r = tell_omitted(table, task, line, now);
+    if (r == 0)
+        r = !is_control && !tight && take_quick(table, task, &seen, now.mono_ms)
                 ? 0
                 : take_counted(table, &task, &seen, is_control == 1, tight, now, results);
     if (r == 0 && task->run.run == 0 && line->position != 0)

@@ -63,7 +63,11 @@ static int play_entry(void *context, tasklog_position position, uint32_t type, c
         (void)!tasklog_table_accept(game->table, &entry.line, entry.now, entry.tight,
                                     &game->results);
         break;
+    case ENTRY_OMIT:
+        (void)!tasklog_table_omit(game->table, &entry.line, entry.line.omitted, true);
+        break;
     case ENTRY_CLOSE:
+        (void)!tasklog_table_omit(game->table, &entry.line, entry.line.omitted, false);
         (void)!tasklog_table_close(game->table, &entry.line, entry.reason, entry.detail, entry.now,
                                    &game->results);
         break;

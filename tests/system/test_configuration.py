@@ -56,6 +56,10 @@ WRONG: list[tuple[Mapping[str, object], str]] = [
     ({"marker": ""}, 'parameter "marker"'),
     ({"showLevel": "yes"}, 'parameter "showLevel": "yes" is not "on" or "off"'),
     ({"spoolSync": "yes"}, 'parameter "spoolSync": "yes" is not "on" or "off"'),
+    ({"trustedUids": ["1000", "no-such-user"]},
+     'parameter "trustedUids": "no-such-user" is not the number or the name of a user of this machine'),
+    *[({name: "2k"}, f'parameter "{name}": "2k" is not a whole number up to 1000000000')
+      for name in ("senderMaxTasks", "senderMaxRate")],
     ({"spool": "tasks"}, 'parameter "spool": "tasks" is not "off" or an absolute path'),
     ({"spool": ""}, 'parameter "spool": "" is not "off" or an absolute path'),
     *[({name: "absent"}, f'parameter "{name}": no template "absent"')
@@ -116,7 +120,8 @@ def test_what_is_right_passes_the_check(daemon: Tasklog, database: Database) -> 
         action(database, key=["task_id=task_id", "kind=kind"], columns=["log=log"], mode="UPSERT",
                level="Warning", marker="#end", template="line", taskTemplate="line", showlevel="ON",
                kindTemplate="line", idleTimeout=0, maxRuntime=1, lateWindow=0, liveInterval=0,
-               liveBytes="1k", taskMaxBytes="2g", memoryBudget="1G", spool="OFF", spoolSync="on"),
+               liveBytes="1k", taskMaxBytes="2g", memoryBudget="1G", spool="OFF", spoolSync="on",
+               trustedUids=["0", "nobody"], senderMaxTasks=0, senderMaxRate=1000),
         settings='template(name="line" type="string" string="%msg%")'))
     assert checked.returncode == 0, checked.stderr
 

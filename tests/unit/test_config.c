@@ -119,7 +119,8 @@ static void names_of_parameters_are_case_insensitive(void **state)
 
 #define THERE_ARE                                                                                 \
     "; there are: database table key columns mode level marker showLevel idleTimeout maxRuntime " \
-    "lateWindow liveInterval liveBytes taskMaxBytes memoryBudget spool spoolSync"
+    "lateWindow liveInterval liveBytes taskMaxBytes memoryBudget spool spoolSync trustedUids "    \
+    "senderMaxTasks senderMaxRate"
 
 static void an_unknown_parameter_is_named(void **state)
 {
@@ -189,6 +190,67 @@ static void a_switch_is_on_or_off(void **state)
     assert_false(config->spool_sync);
     refuse(config, "spoolsync", "always",
            "parameter \"spoolSync\": \"always\" is not \"on\" or \"off\"");
+}
+
+#define USERS "the number or the name of a user of this machine"
+
+static void users_are_numbers_or_names(void **state)
+{
+    struct tasklog_config *config = *state;
+
+    assert_false(tasklog_config_tells_senders(config));
+    set(config, "trustedUids", "1000");
+    set(config, "trustedUids", "root");
+    set(config, "trustedUids", "4294967294");
+    assert_int_equal(config->trusted_count, 3);
+    assert_int_equal(config->trusted_uids[0], 1000);
+    assert_int_equal(config->trusted_uids[1], 0);
+    assert_int_equal(config->trusted_uids[2], UINT32_MAX - 1);
+    assert_true(tasklog_config_tells_senders(config));
+    refuse(config, "trusteduids", "no-such-user",
+           "parameter \"trustedUids\": \"no-such-user\" is not " USERS);
+    refuse(config, "trusteduids", "", "parameter \"trustedUids\": \"\" is not " USERS);
+    refuse(config, "trusteduids", "-1", "parameter \"trustedUids\": \"-1\" is not " USERS);
+    refuse(config, "trusteduids", "1000 root",
+           "parameter \"trustedUids\": \"1000 root\" is not " USERS);
+    refuse(config, "trusteduids", "4294967295", /* it is what calls say for "no uid" */
+           "parameter \"trustedUids\": \"4294967295\" is not " USERS);
+    refuse(config, "trusteduids", "99999999999999999999",
+           "parameter \"trustedUids\": \"99999999999999999999\" is not " USERS);
+    for (size_t i = 3; i < UIDS_MAX; i++)
+        set(config, "trustedUids", "7");
+    refuse(config, "trusteduids", "8",
+           "parameter \"trustedUids\": \"8\" is not one of the first 64, and no more are taken");
+}
+
+static void limits_are_counts(void **state)
+{
+    struct tasklog_config *config = *state;
+
+    set(config, "senderMaxTasks", "0");
+    set(config, "senderMaxRate", "0");
+    assert_false(tasklog_config_tells_senders(config));
+    set(config, "senderMaxTasks", "12");
+    assert_int_equal(config->sender_max_tasks, 12);
+    assert_true(tasklog_config_tells_senders(config));
+    set(config, "senderMaxRate", "1000000000");
+    assert_int_equal(config->sender_max_rate, 1000000000);
+    refuse(config, "sendermaxrate", "1k",
+           "parameter \"senderMaxRate\": \"1k\" is not a whole number up to 1000000000, or 0 for "
+           "no limit");
+    refuse(config, "sendermaxtasks", "1000000001",
+           "parameter \"senderMaxTasks\": \"1000000001\" is not a whole number up to 1000000000, "
+           "or 0 for no limit");
+}
+
+static void those_that_take_several_values_are_known(void **state)
+{
+    (void)state;
+    assert_true(tasklog_config_is_list("KEY"));
+    assert_true(tasklog_config_is_list("columns"));
+    assert_true(tasklog_config_is_list("trusteduids"));
+    assert_false(tasklog_config_is_list("table"));
+    assert_false(tasklog_config_is_list("no such"));
 }
 
 static void a_spool_is_a_folder_or_off(void **state)
@@ -616,6 +678,9 @@ int main(void)
         TEST(a_wrong_level_is_refused_with_the_list),
         TEST(the_mode_is_update_or_upsert),
         TEST(a_switch_is_on_or_off),
+        TEST(users_are_numbers_or_names),
+        TEST(limits_are_counts),
+        TEST(those_that_take_several_values_are_known),
         TEST(a_spool_is_a_folder_or_off),
         TEST(a_marker_is_one_word),
         TEST(seconds_are_whole_numbers),

@@ -33,7 +33,8 @@ EVERY_COLUMN = [f"{name}={name}" for name in FIELDS if name != "task_id"]
 
 # Every message is in exactly one of these counters.
 COUNTERS = ("lines", "lines.altered", "lines.late", "lines.below_level", "lines.not_task",
-            "lines.redelivered", "control")
+            "lines.redelivered", "lines.untrusted", "lines.foreign", "lines.over_tasks",
+            "lines.over_rate", "control")
 
 SEVERITY = SEVERITIES.index
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import array
 import os
 import socket
-import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Iterable
 
 import pytest
 
 from database import Row, Sqlite
-from journald import Journald, Reader, send_native, task_entry
+from journald import Journald, Reader
 from rsyslogd import frame, send_tcp, wait_for_port, wait_until
 from tasklog import COUNTERS, Tasklog, action, check_log, stamps, tcp_input
-from users import ALICE, BOB, FLOODER, MALLORY, as_user, connect, flood, log_as, need_root, \
-    while_user
+from users import ALICE, BOB, FLOODER, MALLORY, Flood, as_user, connect, log_as, need_root
 
 TRUSTED = ' Annotate="on" ParseTrusted="on"'
 REFUSED = ("lines.untrusted", "lines.foreign", "lines.over_tasks", "lines.over_rate")
+assert set(REFUSED) < set(COUNTERS)
 
 
 @pytest.fixture(autouse=True)
@@ -255,7 +254,6 @@ def test_lines_beyond_the_rate_are_told_of(door: Rsyslog | Journal) -> None:
     assert row.status == "COMPLETED"
     check_noted(row, sent, sent - row.lines)
     assert 100 <= row.lines < sent
-    assert f"1: {100}" or row.log
     check_log(door.sqlite.wait("2"), [f"line {n}" for n in range(50)])
     assert door.sqlite.row("2").complete
     door.wait_refused(over_rate=sent - row.lines)
@@ -336,3 +334,55 @@ def test_a_host_whose_users_are_not_known_is_told_of_once(rsyslog: Rsyslog) -> N
         check_log(log_and_end(rsyslog, ALICE, str(number)), ["text"])
     rsyslog.wait_said("all of this host's senders share one senderMaxTasks and senderMaxRate; set")
     assert rsyslog.messages().count("share one") == 1
+
+
+# --- All of it at once ----------------------------------------------------------------------------
+
+HONEST_TASKS = 30
+RATE = 2000
+
+
+def of_one_task(number: int) -> Iterable[bytes]:
+    return [frame("kind[flood]", f"line {number}")]
+
+
+def of_many_tasks(number: int) -> Iterable[bytes]:
+    return [frame(f"kind[m{number}]", "line"), frame(f"kind[m{number}]", "@task end")]
+
+
+def of_forged_ends(number: int) -> Iterable[bytes]:
+    return [frame(f"kind[honest-{number % HONEST_TASKS}]", "@task end status=FORGED")]
+
+
+def test_honest_tasks_beside_all_the_others(door: Rsyslog | Journal) -> None:
+    """A user who floods, one who begins tasks without an end and is not even trusted, and one who ends the tasks
+    of others, all as fast as they can, while one works."""
+    door.start(trustedUids=[str(ALICE), str(BOB), str(FLOODER)], senderMaxRate=RATE, senderMaxTasks=HONEST_TASKS)
+    # The end of a task that has not begun would begin it.
+    for number in range(HONEST_TASKS):
+        log_as(ALICE, door.socket, f"kind[honest-{number}]", "line 0")
+    floods = [Flood(FLOODER, door.socket, of_one_task), Flood(MALLORY, door.socket, of_many_tasks),
+              Flood(BOB, door.socket, of_forged_ends)]
+    lines = [f"line {number}" for number in range(20)]
+    delays = []
+    try:
+        wait_until(lambda: all(flood.sent > 1000 for flood in floods), "everybody is at it")
+        for number in range(HONEST_TASKS):
+            log_as(ALICE, door.socket, f"kind[honest-{number}]", *lines[1:])
+            began = time.monotonic()
+            log_as(ALICE, door.socket, f"kind[honest-{number}]", "@task end")
+            door.sqlite.wait(f"honest-{number}", seconds=20)
+            delays.append(time.monotonic() - began)
+    finally:
+        flooded, untrusted, forged = (flood.stop() for flood in floods)
+    print(f"{flooded + untrusted + forged} lines of others; delays up to {max(delays):.3f} s")
+    for number in range(HONEST_TASKS):
+        row = door.sqlite.row(f"honest-{number}")
+        check_log(row, lines)
+        assert (row.status, row.complete, row.end_reason) == ("COMPLETED", True, "marker")
+    assert max(delays) < 1
+    log_as(FLOODER, door.socket, "kind[flood]", "@task end")
+    row = door.sqlite.wait("flood", seconds=60)
+    check_noted(row, flooded, flooded - row.lines)
+    assert len(door.sqlite.rows()) == HONEST_TASKS + 1
+    door.wait_refused(untrusted=untrusted, foreign=forged, over_rate=flooded - row.lines)

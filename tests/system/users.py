@@ -2,13 +2,12 @@
 """Processes under other users. It needs root; the users need not exist."""
 from __future__ import annotations
 
+import mmap
 import os
-import signal
 import socket
 import traceback
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterable, Iterator
+from typing import Callable, Iterable
 
 import pytest
 
@@ -46,17 +45,6 @@ def as_user(uid: int, work: Callable[[], object]) -> None:
     assert status == 0, f"the process of uid {uid} ended with status {status}"
 
 
-@contextmanager
-def while_user(uid: int, work: Callable[[], object]) -> Iterator[int]:
-    """The same, in the background, until it is killed at the end."""
-    pid = spawn(uid, work)
-    try:
-        yield pid
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-
-
 def connect(path: Path | str) -> socket.socket:
     client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     client.settimeout(30)
@@ -73,11 +61,31 @@ def log_as(uid: int, path: Path | str, tag: str, *texts: str | bytes) -> None:
     as_user(uid, work)
 
 
-def flood(path: Path | str, datagrams: Callable[[int], Iterable[bytes]]) -> None:
-    """Without an end, as fast as the reader reads."""
-    number = 0
-    with connect(path) as client:
-        while True:
-            for datagram in datagrams(number):
-                client.send(datagram)
-            number += 1
+class Flood:
+    """A process of that user that sends without an end, as fast as the reader reads, until it is stopped;
+    then it is known how much that was."""
+
+    def __init__(self, uid: int, path: Path | str, datagrams: Callable[[int], Iterable[bytes]]) -> None:
+        self._shared = mmap.mmap(-1, 16)
+        self._path = path
+        self._datagrams = datagrams
+        self._pid = spawn(uid, self._run)
+
+    def _run(self) -> None:
+        sent = 0
+        with connect(self._path) as client:
+            while not self._shared[0]:
+                for datagram in self._datagrams(sent):
+                    client.send(datagram)
+                    sent += 1
+                self._shared[8:16] = sent.to_bytes(8, "little")
+
+    @property
+    def sent(self) -> int:
+        return int.from_bytes(self._shared[8:16], "little")
+
+    def stop(self) -> int:
+        self._shared[0] = 1
+        _, status = os.waitpid(self._pid, 0)
+        assert status == 0
+        return self.sent

@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <time.h>
 
 #include "tasklog/system_clock.h"
@@ -30,13 +31,23 @@ void cli_error(const char *format, ...)
     fputc('\n', stderr);
 }
 
+/* U+202A to U+202E and U+2066 to U+2069: what follows is shown in another order than it has. */
+static bool turns_text(const unsigned char *c)
+{
+    return c[0] == 0xE2 && ((c[1] == 0x80 && c[2] >= 0xAA && c[2] <= 0xAE) ||
+                            (c[1] == 0x81 && c[2] >= 0xA6 && c[2] <= 0xA9));
+}
+
 void cli_print_text(FILE *out, const char *text, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {
         unsigned char c = (unsigned char)text[i];
         if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7F)
             fprintf(out, "^%c", c ^ 0x40);
-        else if (c == 0xC2 && i + 1 < bytes && (unsigned char)text[i + 1] < 0xA0)
+        else if (bytes - i >= 3 && turns_text((const unsigned char *)text + i)) {
+            fprintf(out, "<U+%04X>", 0x2000u | (text[i + 1] & 0x3Fu) << 6 | (text[i + 2] & 0x3Fu));
+            i += 2;
+        } else if (c == 0xC2 && i + 1 < bytes && (unsigned char)text[i + 1] < 0xA0)
             fprintf(out, "<%02X>", (unsigned char)text[++i]); /* a control character of C1 */
         else
             fputc(c, out);

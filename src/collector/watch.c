@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Watches processes: by a pidfd each, and if there are no more of these to be had, by looking once a second.
+ * Who logs chooses how many there are: they may have a part of this process's descriptors, not all.
  *
  * A pid is used again after its process has died, so a process is known by when it was started, too; and
  * after the machine was started again nothing is the same.
@@ -17,11 +18,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { EVENTS_MAX = 64, LOOK_MS = 1000, STAT_BYTES = 1024 };
+enum { PART_OF_FILES = 8, EVENTS_MAX = 64, LOOK_MS = 1000, STAT_BYTES = 1024 };
 
 struct watched {
     struct tasklog_process process;
@@ -39,6 +41,8 @@ struct watch {
     pthread_mutex_t lock; /* of all below */
     void *tree;           /* struct watched, by pid */
     size_t unwatched;     /* those without a pidfd */
+    size_t pidfds;        /* those with one */
+    size_t pidfds_max;
 };
 
 static int compare(const void *a, const void *b)
@@ -108,6 +112,7 @@ static void forget(struct watch *watch, struct watched *watched)
         /* A process that was forked from this one may have the pidfd, too: then a close is not enough. */
         epoll_ctl(watch->epoll_fd, EPOLL_CTL_DEL, watched->fd, NULL);
         close(watched->fd);
+        watch->pidfds--;
     } else {
         watch->unwatched--;
     }
@@ -204,11 +209,13 @@ static void add(struct watch *watch, const struct tasklog_process *process, int 
             close(fd);
         return;
     }
-    if (fd >= 0 && epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+    if (fd >= 0 && (watch->pidfds >= watch->pidfds_max ||
+                    epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)) {
         close(fd);
         watched->fd = -1;
     }
     watch->unwatched += watched->fd < 0;
+    watch->pidfds += watched->fd >= 0;
 }
 
 bool watch_add(struct watch *watch, struct tasklog_process *process)
@@ -244,12 +251,15 @@ int watch_new(watch_died *died, void *context, struct watch **ret_watch)
 {
     struct watch *watch = calloc(1, sizeof(*watch));
     struct epoll_event stop = {.events = EPOLLIN};
+    struct rlimit files;
 
     if (!watch)
         return -ENOMEM;
     watch->died = died;
     watch->context = context;
     watch->boot = read_boot();
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+        watch->pidfds_max = (size_t)files.rlim_cur / PART_OF_FILES;
     watch->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     watch->stop_fd = eventfd(0, EFD_CLOEXEC);
     pthread_mutex_init(&watch->lock, NULL);

@@ -89,7 +89,8 @@ int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct seg
     int r;
 
     segment_name(number, name);
-    segment.fd = openat(folder_fd, UNBORN_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    segment.fd =
+        openat(folder_fd, UNBORN_NAME, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (segment.fd < 0)
         return -errno;
     do
@@ -123,9 +124,9 @@ int segment_open(int folder_fd, uint64_t number, struct segment *ret_segment)
     int r = 0;
 
     segment_name(number, name);
-    segment.fd = openat(folder_fd, name, O_RDWR | O_CLOEXEC);
+    segment.fd = openat(folder_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (segment.fd < 0)
-        return -errno;
+        return errno == ELOOP ? -EBADMSG : -errno; /* a link is nothing of ours */
     if (fstat(segment.fd, &status) < 0)
         r = -errno;
     else if ((size_t)status.st_size < sizeof(struct segment_header))

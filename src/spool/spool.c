@@ -146,6 +146,29 @@ static int make_folders(const char *path)
     return mkdir(part, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
+/* Whoever can put files into the folder could make us write rows, or others' files. */
+static int check_folder(const struct tasklog_spool *spool, char *error)
+{
+    struct stat status;
+
+    if (fstat(spool->folder_fd, &status) < 0)
+        return fail(-errno, error, "spool \"%s\" cannot be opened: %s", spool->path,
+                    strerror(errno));
+    if (status.st_uid != geteuid() && status.st_uid != 0)
+        return fail(
+            -EPERM, error,
+            "spool \"%s\" is the folder of uid %u, who could forge what is in it; it must be "
+            "root's or that of the user who logs (uid %u)",
+            spool->path, status.st_uid, geteuid());
+    if (status.st_mode & S_IWOTH)
+        return fail(
+            -EPERM, error,
+            "spool \"%s\" can be written by everybody (mode %04o), who could forge what is in "
+            "it: chmod o-w",
+            spool->path, status.st_mode & 07777);
+    return 0;
+}
+
 static int open_folder(struct tasklog_spool *spool, char *error)
 {
     int r = make_folders(spool->path);
@@ -153,8 +176,14 @@ static int open_folder(struct tasklog_spool *spool, char *error)
     if (r < 0)
         return fail(r, error, "spool \"%s\" cannot be made: %s", spool->path, strerror(-r));
     spool->folder_fd = open(spool->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (spool->folder_fd >= 0) {
+        r = check_folder(spool, error);
+        if (r < 0)
+            return r;
+    }
     if (spool->folder_fd >= 0)
-        spool->lock_fd = openat(spool->folder_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        spool->lock_fd =
+            openat(spool->folder_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (spool->lock_fd < 0) {
         r = -errno;
         return fail(r, error, "spool \"%s\" cannot be opened: %s", spool->path, strerror(-r));
@@ -221,7 +250,8 @@ static void put_aside(struct tasklog_spool *spool, uint64_t number, size_t offse
 
     (void)mkdirat(spool->folder_fd, DAMAGED_FOLDER, 0700);
     snprintf(name, sizeof(name), DAMAGED_FOLDER "/%012llu-%zu", (unsigned long long)number, offset);
-    int fd = openat(spool->folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd =
+        openat(spool->folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return;
     (void)!file_write_all(fd, data, bytes);
@@ -237,7 +267,7 @@ static void put_file_aside(struct tasklog_spool *spool, uint64_t number,
 
     segment_name(number, name);
     damage->places++;
-    if (fstatat(spool->folder_fd, name, &status, 0) == 0)
+    if (fstatat(spool->folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
         damage->bytes += (uint64_t)status.st_size;
     (void)mkdirat(spool->folder_fd, DAMAGED_FOLDER, 0700);
     snprintf(aside, sizeof(aside), DAMAGED_FOLDER "/%012llu-0", (unsigned long long)number);

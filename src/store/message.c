@@ -33,9 +33,11 @@ static size_t read_utf8(const unsigned char *s, uint32_t *ret_char)
     return bytes;
 }
 
+/* Marks that turn the text behind them around are none that a line for people may have, either. */
 static bool is_blank(uint32_t c)
 {
-    return c <= 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029;
+    return c <= 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
 void message_line(char *line, size_t line_bytes, const char *text)

@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 /* Copies `text` as one line of valid UTF-8 that ends in "..." when it had to be cut. Runs of white
- * space and control characters become one blank, bytes that are no UTF-8 become '?'. */
+ * space, control characters and marks of direction become one blank, bytes that are no UTF-8 become '?'. */
 void message_line(char *line, size_t line_bytes, const char *text);
 
 /* Lists names in double quotes: the one most like `wanted` first, then the others as they come, and

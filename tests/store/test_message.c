@@ -33,6 +33,9 @@ static void foreign_text_becomes_one_clean_line(void **state)
         {"beyond \xf4\x90\x80\x80", "beyond ????"},
         {"cut \xe2\x82", "cut ??"},
         {"line\xe2\x80\xa8separator", "line separator"},
+        {"\xe2\x80\xae"
+         "turned\xe2\x81\xa9",
+         "turned"},
         {"123456789012345678901234567890", "1234567890123456789..."},
         {"1234567890123456789012", "1234567890123456789012"},
         {"123456789012345678😀😀", "123456789012345678..."},

@@ -221,6 +221,58 @@ static void a_second_process_is_refused(void **state)
     assert_non_null(strstr(error, "in use by another process or action"));
 }
 
+static void a_folder_that_others_could_change_is_refused(void **state)
+{
+    struct folder *folder = *state;
+    char error[TASKLOG_SPOOL_ERROR_BYTES], part[64];
+
+    assert_int_equal(chmod(folder->path, 0757), 0);
+    assert_int_equal(open_spool(folder, error), -EPERM);
+    assert_non_null(strstr(error, folder->path));
+    assert_non_null(strstr(error, "can be written by everybody (mode 0757)"));
+    assert_int_equal(chmod(folder->path, 0755), 0);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(folder->path, 4003, 0), 0);
+        assert_int_equal(open_spool(folder, error), -EPERM);
+        assert_non_null(strstr(error, "is the folder of uid 4003"));
+        snprintf(part, sizeof(part), "logs (uid %u)", geteuid());
+        assert_non_null(strstr(error, part));
+        assert_int_equal(chown(folder->path, 0, 0), 0);
+    }
+    assert_int_equal(open_spool(folder, error), 0);
+}
+
+/* Nothing there is followed to where another may have put it. */
+static void links_in_the_folder_are_not_followed(void **state)
+{
+    static const char *const names[] = {"lock", "next", "000000000001.seg"};
+    struct folder *folder = *state;
+    char error[TASKLOG_SPOOL_ERROR_BYTES], victim[80], path[80];
+    struct tasklog_spool_damage damage;
+    tasklog_position position;
+    struct seen *seen = malloc(sizeof(*seen));
+    struct stat status;
+
+    snprintf(victim, sizeof(victim), "%s/victim", folder->path);
+    FILE *file = fopen(victim, "w");
+    fputs("precious", file);
+    fclose(file);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder->path, names[i]);
+        assert_int_equal(symlink(victim, path), 0);
+        seen->count = 0;
+        if (open_spool(folder, error) == 0) {
+            assert_int_equal(tasklog_spool_replay(folder->spool, look, seen, &damage), 0);
+            (void)!tasklog_spool_reserve(folder->spool, 10, &position);
+        }
+        close_spool(folder);
+        assert_int_equal(stat(victim, &status), 0);
+        assert_int_equal(status.st_size, 8);
+        unlink(path);
+    }
+    free(seen);
+}
+
 static void a_position_is_known_before_and_reads_back(void **state)
 {
     struct folder *folder = *state;
@@ -415,6 +467,8 @@ int main(void)
         TEST(a_killed_process_loses_nothing_that_it_wrote),
         TEST(a_kill_in_the_middle_of_a_record_is_no_damage),
         TEST(a_second_process_is_refused),
+        TEST(a_folder_that_others_could_change_is_refused),
+        TEST(links_in_the_folder_are_not_followed),
         TEST(a_position_is_known_before_and_reads_back),
         TEST(released_segments_are_gone_and_the_rest_stays),
         TEST(a_full_disk_is_met_before_anything_is_written),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Processes that are watched, and the dead that are remembered for a moment. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -158,6 +159,41 @@ static void without_descriptors_it_looks(void **state)
     wait_for_dead(2);
 }
 
+static size_t count_files(void)
+{
+    size_t count = 0;
+
+    for (int fd = 0; fd < 1000; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+static void who_names_many_processes_gets_a_part_of_the_descriptors(void **state)
+{
+    enum { PROCESSES = 40, LIMIT = 80 };
+    struct rlimit limit, small;
+    pid_t pids[PROCESSES];
+
+    (void)state;
+    watch_free(watch);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    small = (struct rlimit){LIMIT, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &small), 0);
+    assert_int_equal(watch_new(died, NULL, &watch), 0);
+    size_t before = count_files();
+    for (size_t i = 0; i < PROCESSES; i++) {
+        pids[i] = start_process();
+        struct tasklog_process process = {.pid = (uint32_t)pids[i]};
+        assert_true(watch_add(watch, &process));
+    }
+    assert_int_equal(count_files(), before + LIMIT / 8);
+    for (size_t i = 0; i < PROCESSES; i++)
+        end_process(pids[i]);
+    wait_for_dead(PROCESSES); /* the others were looked at */
+    assert_int_equal(count_files(), before);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 static void a_watch_with_many_is_freed_at_once(void **state)
 {
     pid_t pids[20];
@@ -228,6 +264,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_death_is_told_once, begin, end),
         cmocka_unit_test_setup_teardown(who_is_not_there_is_dead_already, begin, end),
         cmocka_unit_test_setup_teardown(without_descriptors_it_looks, begin, end),
+        cmocka_unit_test_setup_teardown(who_names_many_processes_gets_a_part_of_the_descriptors,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(a_watch_with_many_is_freed_at_once, begin, end),
         cmocka_unit_test(an_origin_is_a_unit_or_one_of_its_processes),
         cmocka_unit_test(the_dead_are_found_when_they_are_due),

@@ -17,6 +17,7 @@
 
 #include "round.h"
 #include "row.h"
+#include "shown.h"
 #include "state.h"
 
 enum {
@@ -167,7 +168,7 @@ static void say_refused(struct writer *writer, const struct tasklog_report *repo
     collector_say(collector, LOG_ERR,
                   "the result of task \"%s\" of kind \"%s\" is refused for good: %s%s%s%s; "
                   "its log of %lld line%s %s",
-                  report->task_id, report->kind, outcome->reason,
+                  show_string(report->task_id).text, report->kind, outcome->reason,
                   outcome->sqlstate[0] ? " (SQLSTATE " : "", outcome->sqlstate,
                   outcome->sqlstate[0] ? ")" : "", (long long)report->lines,
                   report->lines == 1 ? "" : "s", where);

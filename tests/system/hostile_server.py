@@ -44,7 +44,7 @@ def shout(client: socket.socket) -> None:
     """A reason of 20 MB."""
     client.sendall(WELCOME)
     client.recv(65536)
-    client.sendall(fields(b"E", b"FATAL", b"XX000", b"x\x1b\n" * (20 << 20 >> 1)))
+    client.sendall(fields(b"E", b"FATAL", b"XX000", b"x\x1b\n" * (20_000_000 // 3)))
 
 
 def chatter(client: socket.socket) -> None:

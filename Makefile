@@ -199,14 +199,14 @@ check-headers: $(RSYSLOG_SRC)/config.h ## does each header compile alone?
 check-layers: ## do the includes go one way?
 	@CC="$(CC)" tools/check-layers
 
-check-options: ## is every parameter documented and in the sample configuration?
+check-options: ## is every parameter, field, counter and sub-command documented?
 	@tools/check-options
 
 check-cost: $(B)/bench/core ## how many instructions does a line cost, and is that within the budget?
 	@B="$(B)" tools/check-cost
 
 check-man: ## are the manual pages well formed?
-	@mandoc -Tlint -Wwarning man/*.[18]
+	@mandoc -Tlint -Wwarning man/*.[158]
 
 format: ## lay the code out anew
 	@tools/check-format --fix
@@ -220,9 +220,10 @@ install: all ## install below DESTDIR: the module to MODDIR, the rest to PREFIX
 	sed 's,/usr/sbin/,$(PREFIX)/sbin/,' conf/systemd/tasklog-journald.service \
 	    >$(DESTDIR)$(PREFIX)/lib/systemd/system/tasklog-journald.service
 	install -D -m 644 conf/systemd/tasklog-journald.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tasklog-journald.conf
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	for n in 1 5 8; do \
+	    install -d $(DESTDIR)$(PREFIX)/share/man/man$$n && \
+	    install -m 644 man/*.$$n $(DESTDIR)$(PREFIX)/share/man/man$$n/ || exit 1; \
+	done
 	install -d $(DESTDIR)$(PREFIX)/share/tasklog $(DESTDIR)$(PREFIX)/share/doc/tasklog
 	cp -R conf/. $(DESTDIR)$(PREFIX)/share/tasklog/
 	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/tasklog/

@@ -3,7 +3,7 @@
 #
 #     machine.sh FOLDER SCRIPT UNIT...    FOLDER: where the script's output goes; UNIT: files for /etc/systemd/system
 #
-# /etc, /run, /srv, /var/lib and the journal are its own: whatever is done there is gone afterwards. It needs root, and
+# /etc, /run, /srv, /usr, /var and the journal are its own: whatever is done there is gone afterwards. It needs root, and
 # is not for a host that was booted with systemd, whose control groups it would have to share.
 # SPDX-License-Identifier: Apache-2.0
 set -eu
@@ -22,17 +22,21 @@ case $1 in
             mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
             mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
         fi
-        for place in /run /srv /var/lib /var/log/journal; do
-            mkdir -p "$place"
+        for place in /run /srv; do
             mount -t tmpfs tmpfs "$place"
         done
+        for place in etc usr var; do
+            mkdir -p "/run/over/$place" "/run/work/$place"
+            mount -t overlay overlay -o "lowerdir=/$place,upperdir=/run/over/$place,workdir=/run/work/$place" "/$place"
+        done
+        mkdir -p /var/log/journal
+        mount -t tmpfs tmpfs /var/log/journal
         mkdir -p /run/log/journal
         chgrp systemd-journal /run/log/journal # as tmpfiles.d/systemd.conf does it
         chmod 2755 /run/log/journal
-        mkdir -p /run/systemd/system /run/lock /srv/etc /srv/work
-        mount -t overlay overlay -o lowerdir=/etc,upperdir=/srv/etc,workdir=/srv/work /etc
+        mkdir -p /run/systemd/system /run/lock
         mount -t tmpfs tmpfs /etc/systemd/system
-        cp "$@" /etc/systemd/system/
+        [ $# -eq 0 ] || cp "$@" /etc/systemd/system/
         mkdir /etc/systemd/system/systemd-journald.service.d
         printf '[Unit]\nDefaultDependencies=no\nRequires=\nWants=\n' \
             >/etc/systemd/system/systemd-journald.service.d/alone.conf

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every command in the documentation is run, as it stands, on a machine of its own: see pages.py."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pages import REPO, Block, PageError, pages, read, shows
+
+HERE = Path(__file__).parent
+NAMES = [str(path.relative_to(REPO)) for path in pages()]
+NOT_RUN_MAX = 10
+BUILD_SETTINGS = ("CI", "WERROR", "CC", "CFLAGS", "LDFLAGS")
+
+
+def runs(block: Block) -> bool:
+    return "not run" not in block.marks
+
+
+def chain(name: str) -> list[str]:
+    """The pages that come before, and the page."""
+    before = read(REPO / name)[0].get("after")
+    return [*(chain(f"docs/{before}") if before else []), name]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or os.path.isdir("/run/systemd/system"),
+                    reason="needs root on a machine that was not booted with systemd")
+@pytest.mark.parametrize("name", [name for name in NAMES if any(map(runs, read(REPO / name)[1]))])
+def test_a_page_can_be_followed_word_for_word(name: str, tmp_path: Path) -> None:
+    names = chain(name)
+    env = {setting: os.environ[setting] for setting in BUILD_SETTINGS if setting in os.environ}
+    (tmp_path / "job.json").write_text(json.dumps({"pages": names, "env": env}))
+    done = subprocess.run(["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", HERE / "machine.sh",
+                           tmp_path, HERE / "pages_script.py"], timeout=240, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    report_path = tmp_path / "report.json"
+    out = (tmp_path / "out").read_text() if (tmp_path / "out").exists() else ""
+    assert report_path.exists(), f"{done.stdout}\n{out}"
+    report: dict[str, Any] = json.loads(report_path.read_text())
+    assert report["error"] is None, report["error"]
+    assert report["followed"] == [str(block) for page in names for block in read(REPO / page)[1] if runs(block)]
+
+
+def test_few_blocks_are_not_run() -> None:
+    left = [f"{block}: {block.marks['not run']}" for path in pages() for block in read(path)[1] if not runs(block)]
+    assert len(left) <= NOT_RUN_MAX, left
+
+
+@pytest.mark.parametrize("text", ["```\nls\n```\n", "```python\nprint()\n```\n", "<!-- not run: -->\n```sh\nls\n```\n",
+                                  "```console\nls\n```\n", "Text:\n\n    ls\n", "```sh\nls\n", "<!-- son -->\n"])
+def test_a_block_that_nobody_would_run_is_an_error(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(text)
+    with pytest.raises(PageError):
+        [block.commands() for block in read(path)[1]]
+
+
+def test_what_is_shown_is_compared() -> None:
+    assert shows("2026-11-24 10:31:07 a…z\n…\nend\n", "2025-01-02 03:04:05.678 abcz\n1\n2\nend\n")
+    assert shows("", "")
+    assert not shows("a", "b") and not shows("a", "a\nb") and not shows("", "a") and not shows("a…z", "a\nz")
+
+
+def test_links_lead_somewhere() -> None:
+    for path in pages():
+        for link in re.findall(r"\]\(([^)#\s]+)\)", path.read_text()):
+            assert "://" in link or (path.parent / link).exists(), f"{path.name}: {link}"

@@ -51,7 +51,7 @@ class Block:
         for line in self.text.splitlines():
             if line.startswith("$ "):
                 found.append((line[2:], []))
-            elif found and found[-1][0].endswith("\\"):
+            elif found and found[-1][0].endswith(("\\", "|")):
                 found[-1] = (f"{found[-1][0]}\n{line.removeprefix('> ')}", [])
             elif found:
                 found[-1][1].append(line)

@@ -104,7 +104,12 @@ static const char *const columns_query =
     "       a.attgenerated <> '' OR a.attidentity = 'a',"
     "       has_column_privilege(a.attrelid, a.attnum, 'SELECT'),"
     "       has_column_privilege(a.attrelid, a.attnum, 'UPDATE'),"
-    "       has_column_privilege(a.attrelid, a.attnum, 'INSERT')"
+    "       has_column_privilege(a.attrelid, a.attnum, 'INSERT'),"
+    "       (SELECT s.oid::regclass FROM pg_attrdef f JOIN pg_depend d ON d.objid = f.oid"
+    "         AND d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass"
+    "        JOIN pg_class s ON s.oid = d.refobjid"
+    "        WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum AND CASE WHEN s.relkind = 'S'"
+    "         THEN NOT has_sequence_privilege(s.oid, 'USAGE, UPDATE') END LIMIT 1)"
     " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
     " CROSS JOIN LATERAL (WITH RECURSIVE d (oid, typbasetype) AS ("
     "      SELECT t.oid, t.typbasetype UNION ALL"
@@ -124,6 +129,7 @@ enum {
     COLUMN_CAN_SELECT,
     COLUMN_CAN_UPDATE,
     COLUMN_CAN_INSERT,
+    COLUMN_SEQUENCE, /* that its default needs and the role may not use */
 };
 
 static const char *const tables_query =
@@ -298,6 +304,25 @@ static int check_type(struct check *check, const struct tasklog_column *column, 
     return 0;
 }
 
+static int refuse_sequence(struct check *check, const char *column, const char *sequence)
+{
+    struct tasklog_store *store = &check->pg->base;
+    const char *role = PQgetvalue(check->table, 0, TABLE_ROLE);
+    char *quoted = PQescapeIdentifier(check->pg->conn, role, strlen(role));
+    int r;
+
+    if (quoted == NULL)
+        return store_fail(store, -EAGAIN, "out of memory");
+    r = store_fail(
+        store, -EINVAL,
+        "role \"%s\" lacks the privilege to use sequence %s, which numbers column \"%s\" "
+        "of table \"%s\" (mode \"upsert\"); as its owner: GRANT USAGE ON SEQUENCE %s TO "
+        "%s;",
+        role, sequence, column, store->target.table, sequence, quoted);
+    PQfreemem(quoted);
+    return r;
+}
+
 static int refuse_privilege(struct check *check, const char *privilege, const char *column)
 {
     struct tasklog_store *store = &check->pg->base;
@@ -386,7 +411,11 @@ static int check_missing(struct check *check)
     for (int i = 0; i < PQntuples(check->columns); i++) {
         const char *name = PQgetvalue(check->columns, i, COLUMN_NAME);
 
-        if (is_true(check->columns, i, COLUMN_MUST_HAVE) && !is_written(&store->target, name))
+        if (is_written(&store->target, name))
+            continue;
+        if (!PQgetisnull(check->columns, i, COLUMN_SEQUENCE))
+            return refuse_sequence(check, name, PQgetvalue(check->columns, i, COLUMN_SEQUENCE));
+        if (is_true(check->columns, i, COLUMN_MUST_HAVE))
             return store_fail(
                 store, -EINVAL,
                 "column \"%s\" of table \"%s\" is NOT NULL without a default and is "

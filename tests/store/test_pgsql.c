@@ -674,6 +674,9 @@ static void missing_privileges_are_named(void **state)
         {"GRANT SELECT (log) ON tasks TO tasklog_writer", TASKLOG_UPDATE, NULL},
         {"SELECT 1", TASKLOG_UPSERT, "lacks the privilege to INSERT column \"task_id\""},
         {"GRANT INSERT (task_id, status, log) ON tasks TO tasklog_writer", TASKLOG_UPSERT, NULL},
+        {"ALTER TABLE tasks ADD COLUMN number serial", TASKLOG_UPSERT,
+         "lacks the privilege to use sequence tasks_number_seq, which numbers column \"number\""},
+        {"GRANT USAGE ON SEQUENCE tasks_number_seq TO tasklog_writer", TASKLOG_UPSERT, NULL},
     };
     const struct fixture_row rows[] = {replace("a", "X", "1"), append("a", "X", "2", 1),
                                        replace("new", "X", "3")};
@@ -700,7 +703,8 @@ static void missing_privileges_are_named(void **state)
     expect_message(f, "lacks the privilege to UPDATE column \"log\"");
     tasklog_store_free(f->store);
     f->store = NULL;
-    database_run(f->database, "DROP OWNED BY tasklog_writer; DROP ROLE tasklog_writer");
+    database_run(f->database, "DROP OWNED BY tasklog_writer; DROP ROLE tasklog_writer;"
+                              "ALTER TABLE tasks DROP COLUMN number");
 }
 
 static void settings_are_the_users_first(void **state)

@@ -21,7 +21,7 @@ from typing import Callable
 from pages import REPO, Block, read, shows
 
 SECONDS = 60
-SOON_SECONDS = 15
+SOON_SECONDS = 25
 folder = Path(sys.argv[1])
 job = json.loads((folder / "job.json").read_text())
 env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root",

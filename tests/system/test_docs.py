@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from database import Sqlite
 from pages import REPO, Block, PageError, pages, read, shows
+from rsyslogd import frame, send_tcp, wait_for_port, wait_until
+from tasklog import Tasklog, action, tcp_input
 
 HERE = Path(__file__).parent
 NAMES = [str(path.relative_to(REPO)) for path in pages()]
@@ -31,8 +34,10 @@ def chain(name: str) -> list[str]:
 
 @pytest.mark.skipif(os.geteuid() != 0 or os.path.isdir("/run/systemd/system"),
                     reason="needs root on a machine that was not booted with systemd")
-@pytest.mark.parametrize("name", [name for name in NAMES if any(map(runs, read(REPO / name)[1]))])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_page_can_be_followed_word_for_word(name: str, tmp_path: Path) -> None:
+    if not any(map(runs, read(REPO / name)[1])):
+        return
     names = chain(name)
     env = {setting: os.environ[setting] for setting in BUILD_SETTINGS if setting in os.environ}
     (tmp_path / "job.json").write_text(json.dumps({"pages": names, "env": env}))
@@ -71,3 +76,18 @@ def test_links_lead_somewhere() -> None:
     for path in pages():
         for link in re.findall(r"\]\(([^)#\s]+)\)", path.read_text()):
             assert "://" in link or (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_a_line_takes_on_disk_what_the_page_on_sizing_says(daemon: Tasklog, sqlite: Sqlite, tmp_path: Path) -> None:
+    said = re.search(r"takes\s+its\s+text\s+and\s+(\d+)\s+bytes", (REPO / "docs/sizing.md").read_text())
+    assert said
+    sqlite.add("long")
+    daemon.run(action(sqlite, taskMaxBytes="1g"), inputs=tcp_input("imptcp", tmp_path / "port", 'threads="1"'))
+    port = wait_for_port(tmp_path / "port")
+    count, text = 1_000_000, "x" * 100
+    before = daemon.counters().get("spool.bytes", 0)
+    send_tcp(port, (frame("kind[long]", text) for _ in range(count)))
+    wait_until(lambda: daemon.counters().get("lines", 0) >= count, "lines", 60)
+    a_line = (daemon.counters()["spool.bytes"] - before) / count - len(text)
+    print(f"{a_line:.1f} bytes beside the text")
+    assert int(said[1]) * 0.85 < a_line < int(said[1]) * 1.15

@@ -55,7 +55,8 @@ def prepare(machine: str) -> None:
         run("v=$(ls /usr/lib/postgresql | sort -n | tail -n 1)\n"
             "install -d -o postgres -g postgres /srv/postgresql /run/postgresql\n"
             "pg_createcluster -p 5432 -d /srv/postgresql/data $v main -- --no-sync >/dev/null\n"
-            "pg_ctlcluster --skip-systemctl-redirect $v main start")
+            "systemctl daemon-reload; systemctl start postgresql\n"
+            "until pg_isready -q; do sleep 0.05; done")
 
 
 def run(commands: str, status: int = 0, shell: str = "-eu") -> str:

@@ -2,6 +2,7 @@
 """What a page of the documentation asks its reader to do: its fenced blocks, in order.
 
     ```sh               commands; each block is one shell, in the source tree, and must succeed
+    ```text             a picture, or a form that is no command
     ```console          commands behind "$ ", each with the output that it must show below it
     anything else       a file's content: the comment before it says which file
 
@@ -61,7 +62,7 @@ class Block:
 
 
 def pages() -> list[Path]:
-    return [*sorted((REPO / "docs").glob("*.md"))]
+    return [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
 
 
 def read(path: Path) -> tuple[dict[str, str], list[Block]]:
@@ -101,6 +102,9 @@ def check(block: Block) -> None:
     if "not run" in block.marks:
         if len(block.marks["not run"]) < 10:
             raise PageError(f"{block}: why is it not run?")
+    elif block.language == "text":
+        if re.search(r"(?m)^(?:[$#] |sudo |make|logger )", block.text):
+            raise PageError(f"{block}: a text with commands in it")
     elif block.language in ("sh", "console"):
         if writes:
             raise PageError(f"{block}: commands are run, not written into a file")

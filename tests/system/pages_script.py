@@ -152,7 +152,7 @@ def main() -> None:
         prepare(next((mark for mark in marks if mark), ""))
         for name in job["pages"]:
             for block in read(REPO / name)[1]:
-                if "not run" in block.marks:
+                if "not run" in block.marks or block.language == "text":
                     continue
                 try:
                     follow(block)

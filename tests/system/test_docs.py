@@ -18,12 +18,12 @@ from tasklog import Tasklog, action, tcp_input
 
 HERE = Path(__file__).parent
 NAMES = [str(path.relative_to(REPO)) for path in pages()]
-NOT_RUN_MAX = 10
+NOT_RUN_MAX = 4
 BUILD_SETTINGS = ("CI", "WERROR", "CC", "CFLAGS", "LDFLAGS")
 
 
 def runs(block: Block) -> bool:
-    return "not run" not in block.marks
+    return "not run" not in block.marks and block.language != "text"
 
 
 def chain(name: str) -> list[str]:
@@ -53,12 +53,13 @@ def test_a_page_can_be_followed_word_for_word(name: str, tmp_path: Path) -> None
 
 
 def test_few_blocks_are_not_run() -> None:
-    left = [f"{block}: {block.marks['not run']}" for path in pages() for block in read(path)[1] if not runs(block)]
+    left = [f"{block}: {block.marks['not run']}" for path in pages() for block in read(path)[1]
+            if "not run" in block.marks]
     assert len(left) <= NOT_RUN_MAX, left
 
 
 @pytest.mark.parametrize("text", ["```\nls\n```\n", "```python\nprint()\n```\n", "<!-- not run: -->\n```sh\nls\n```\n",
-                                  "```console\nls\n```\n", "Text:\n\n    ls\n", "```sh\nls\n", "<!-- son -->\n"])
+                                  "```console\nls\n```\n", "Text:\n\n    ls\n", "```sh\nls\n", "<!-- son -->\n", "```text\nsudo ls\n```\n"])
 def test_a_block_that_nobody_would_run_is_an_error(text: str, tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text(text)

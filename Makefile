@@ -224,9 +224,10 @@ install: all ## install below DESTDIR: the module to MODDIR, the rest to PREFIX
 	    install -d $(DESTDIR)$(PREFIX)/share/man/man$$n && \
 	    install -m 644 man/*.$$n $(DESTDIR)$(PREFIX)/share/man/man$$n/ || exit 1; \
 	done
-	install -d $(DESTDIR)$(PREFIX)/share/tasklog $(DESTDIR)$(PREFIX)/share/doc/tasklog
+	install -d $(DESTDIR)$(PREFIX)/share/tasklog $(DESTDIR)$(PREFIX)/share/doc/tasklog/docs
 	cp -R conf/. $(DESTDIR)$(PREFIX)/share/tasklog/
 	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/tasklog/
+	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/tasklog/docs/
 
 clean: ## remove what was built (keeps rsyslog's sources)
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name rsyslog-src -exec rm -rf {} +; fi

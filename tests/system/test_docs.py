@@ -18,6 +18,8 @@ from tasklog import Tasklog, action, tcp_input
 
 HERE = Path(__file__).parent
 NAMES = [str(path.relative_to(REPO)) for path in pages()]
+# Followed on the way to others.
+PASSED = ("docs/first-setup.md", "docs/roles.md")
 NOT_RUN_MAX = 4
 BUILD_SETTINGS = ("CI", "WERROR", "CC", "CFLAGS", "LDFLAGS")
 
@@ -34,7 +36,7 @@ def chain(name: str) -> list[str]:
 
 @pytest.mark.skipif(os.geteuid() != 0 or os.path.isdir("/run/systemd/system"),
                     reason="needs root on a machine that was not booted with systemd")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in PASSED])
 def test_a_page_can_be_followed_word_for_word(name: str, tmp_path: Path) -> None:
     if not any(map(runs, read(REPO / name)[1])):
         return
@@ -50,6 +52,10 @@ def test_a_page_can_be_followed_word_for_word(name: str, tmp_path: Path) -> None
     report: dict[str, Any] = json.loads(report_path.read_text())
     assert report["error"] is None, report["error"]
     assert report["followed"] == [str(block) for page in names for block in read(REPO / page)[1] if runs(block)]
+
+
+def test_pages_on_the_way_to_others_are_followed_there() -> None:
+    assert {page for name in NAMES for page in chain(name)[:-1]} == set(PASSED)
 
 
 def test_few_blocks_are_not_run() -> None:

@@ -60,8 +60,7 @@ struct tasklog_counters {
     uint64_t waiting_rows;
     uint64_t oldest_ms; /* how long the result has waited that has waited longest */
     uint64_t memory_bytes;
-    uint64_t
-        redelivered; /* (since the start) dropped: came again after a crash, the spool had them */
+    uint64_t redelivered; /* (since the start) dropped: came a second time */
     uint64_t spool_bytes;
     uint64_t letters; /* dead letters, as far as this process knows */
     uint64_t unread;  /* (since the start) messages that the source has lost, as far as it knows */

@@ -31,6 +31,8 @@ struct tasklog_line {
     size_t cursor_bytes; /* at most TASKLOG_CURSOR_BYTES_MAX; 0 = the source cannot be read again */
     const char *origin;  /* which process sent it, as the front names it; may be empty */
     size_t origin_bytes; /* at most TASKLOG_ORIGIN_BYTES_MAX */
+    uint64_t stream; /* of the sender's numbers, see number.h; 0 = it does not number its lines */
+    uint32_t number; /* in the stream */
     uint32_t sender_pid; /* of its sender, as the kernel vouches for it; 0 = not known */
     bool is_local;       /* it was logged on this host: a process that it names can be watched */
     bool has_uid;        /* the kernel vouches for its sender's user, too: */

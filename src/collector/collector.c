@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "entry.h"
+#include "numbered.h"
 #include "redelivery.h"
 #include "shown.h"
 #include "state.h"
@@ -179,11 +180,11 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
         entry_write_line(collector->spool, &line, now, tight,
                          tasklog_table_last_run(collector->table));
         collector_spool_at(collector, line.cursor, line.cursor_bytes, line.position);
-        if (collector->redelivery && line.cursor_bytes == 0)
-            redelivery_note(collector->redelivery, &line);
     } else if (r > 0 && collector->spool) {
         collector->unspooled++;
     }
+    if (r > 0 && (line.stream || collector->redelivery))
+        collector_spool_taken(collector, &line);
     if (r > 0 && tasklog_table_last_pid(collector->table) != 0)
         collector_watch(collector, &line, tasklog_table_last_pid(collector->table));
     if (r > 0 && line.position != 0)
@@ -512,6 +513,7 @@ void tasklog_collector_free(struct tasklog_collector *collector)
     gate_free(collector->gate);
     tasklog_spool_close(collector->spool);
     redelivery_free(collector->redelivery);
+    numbered_free(collector->numbered);
     tasklog_spool_reader_free(collector->reader);
     tasklog_spool_reader_free(collector->writer_reader);
     pthread_cond_destroy(&collector->work);

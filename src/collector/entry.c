@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "tasklog/number.h"
 #include "tasklog/tag.h"
 
 #define NO_TEMPLATE UINT32_MAX
@@ -21,7 +22,16 @@ struct line_head {
     uint8_t kind_bytes;
     uint8_t severity;
     uint8_t tight;
-    uint8_t has_source; /* behind the texts there is more */
+    uint8_t extras; /* what there is behind the texts */
+};
+
+enum { EXTRA_SOURCE = 1, EXTRA_NUMBER = 2, TEXT_PIECES = 6 };
+
+/* Of a line that its sender has numbered. */
+struct number_record {
+    uint64_t stream;
+    uint32_t number;
+    uint32_t zero;
 };
 
 /* Of a line that says more of where it came from; origin and cursor follow, up to the record's end. */
@@ -107,11 +117,16 @@ static size_t source_head_bytes(const struct tasklog_line *line)
     return peer != 0 ? sizeof(struct source_head) : SHORT_SOURCE_BYTES;
 }
 
+static size_t number_bytes(const struct tasklog_line *line)
+{
+    return line->stream ? sizeof(struct number_record) : 0;
+}
+
 size_t entry_line_bytes(const struct tasklog_line *line)
 {
     return sizeof(struct line_head) + line->kind_bytes + line->id_bytes + line->host_bytes +
-           line->text_bytes + formatted_bytes(line) + source_head_bytes(line) + line->origin_bytes +
-           line->cursor_bytes;
+           line->text_bytes + formatted_bytes(line) + number_bytes(line) + source_head_bytes(line) +
+           line->origin_bytes + line->cursor_bytes;
 }
 
 void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *line,
@@ -130,8 +145,10 @@ void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *li
         .kind_bytes = (uint8_t)line->kind_bytes,
         .severity = (uint8_t)line->severity,
         .tight = tight,
-        .has_source = source_bytes > 0,
+        .extras =
+            (uint8_t)((source_bytes > 0 ? EXTRA_SOURCE : 0) | (line->stream ? EXTRA_NUMBER : 0)),
     };
+    const struct number_record number = {.stream = line->stream, .number = line->number};
     struct source_head source;
     if (source_bytes > 0) /* not with most lines */
         source = (struct source_head){.sender_pid = line->sender_pid,
@@ -147,12 +164,15 @@ void entry_write_line(struct tasklog_spool *spool, const struct tasklog_line *li
         {line->host, line->host_bytes},
         {line->text, line->text_bytes},
         {line->formatted, formatted_bytes(line)},
+        /* Most lines have no more. */
+        {&number, number_bytes(line)},
         {&source, source_bytes},
         {line->origin, line->origin_bytes},
         {line->cursor, line->cursor_bytes},
     };
 
-    tasklog_spool_write(spool, ENTRY_LINE, pieces, sizeof(pieces) / sizeof(pieces[0]));
+    tasklog_spool_write(spool, ENTRY_LINE, pieces,
+                        head.extras ? sizeof(pieces) / sizeof(pieces[0]) : TEXT_PIECES);
 }
 
 static int write_entry(struct tasklog_spool *spool, enum entry_type type,
@@ -200,7 +220,7 @@ int entry_write_done(struct tasklog_spool *spool, const struct tasklog_report *r
     return write_entry(spool, ENTRY_DONE, &piece, 1);
 }
 
-static int write_bytes(struct tasklog_spool *spool, enum entry_type type, const char *data,
+static int write_bytes(struct tasklog_spool *spool, enum entry_type type, const void *data,
                        size_t bytes, tasklog_position *ret_position)
 {
     const struct tasklog_spool_piece piece = {data, bytes};
@@ -275,6 +295,12 @@ int entry_write_news(struct tasklog_spool *spool, const struct entry *news,
         tasklog_spool_write(spool, (uint32_t)news->type, pieces,
                             sizeof(pieces) / sizeof(pieces[0]));
     return r;
+}
+
+int entry_write_numbers(struct tasklog_spool *spool, const void *data, size_t bytes,
+                        tasklog_position *ret_position)
+{
+    return write_bytes(spool, ENTRY_NUMBERS, data, bytes, ret_position);
 }
 
 static int write_now(struct tasklog_spool *spool, enum entry_type type, struct tasklog_now now)
@@ -353,6 +379,19 @@ static bool read_source(const char **at, size_t *left, struct tasklog_line *line
            line->cursor_bytes <= TASKLOG_CURSOR_BYTES_MAX;
 }
 
+static bool read_number(const char **at, size_t *left, struct tasklog_line *line)
+{
+    struct number_record record;
+    const char *bytes;
+
+    if (!take(at, left, sizeof(record), &bytes))
+        return false;
+    memcpy(&record, bytes, sizeof(record));
+    line->stream = record.stream;
+    line->number = record.number;
+    return line->stream != 0 && line->number < TASKLOG_NUMBERS;
+}
+
 /* Text for people, up to the end. */
 static bool read_detail(const char *at, size_t left, struct entry *entry)
 {
@@ -394,7 +433,9 @@ static bool read_line(const char *at, size_t left, struct entry *entry)
         if (!take(&at, &left, line->formatted_bytes, &line->formatted))
             return false;
     }
-    if (head.has_source && !read_source(&at, &left, line))
+    if ((head.extras & EXTRA_NUMBER) && !read_number(&at, &left, line))
+        return false;
+    if ((head.extras & EXTRA_SOURCE) && !read_source(&at, &left, line))
         return false;
     return left == 0 && names_are_valid(line);
 }
@@ -543,9 +584,10 @@ bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret
         return read_news(data, bytes, ret_entry);
     case ENTRY_CURSOR:
     case ENTRY_TASK:
+    case ENTRY_NUMBERS:
         ret_entry->data = data;
         ret_entry->bytes = bytes;
-        return type == ENTRY_TASK || bytes <= TASKLOG_CURSOR_BYTES_MAX;
+        return type != ENTRY_CURSOR || bytes <= TASKLOG_CURSOR_BYTES_MAX;
     default:
         return false;
     }

@@ -15,6 +15,7 @@
  *     RULES   by what rules the lines behind it were taken; in each segment before its first line
  *     CURSOR  how far the source was read: what came behind the last line's cursor was of no matter
  *     TIME    nothing but the time: the collector was stopped
+ *     NUMBERS what is remembered of numbered lines, see numbered.h; in each segment before its first line
  *     START   the collector was started: the monotonic clock may have begun anew
  *
  * Encoding: a head of fixed size, then the texts. Decoding trusts nothing but the checksum: lengths are
@@ -46,7 +47,8 @@ enum entry_type {
     ENTRY_PROCESS = 10,
     ENTRY_DEATH = 11,
     ENTRY_NOTE = 12,
-    ENTRY_OMIT = 13
+    ENTRY_OMIT = 13,
+    ENTRY_NUMBERS = 14
 };
 
 enum { ENTRY_MARKER_BYTES_MAX = 64, ENTRY_DETAIL_BYTES_MAX = 400 };
@@ -63,7 +65,8 @@ struct entry {
     uint64_t run;                   /* LINE, DONE: the position of the line that began the run */
     enum tasklog_result_type result;
     int64_t end_chars;
-    const char *data; /* TASK: for tasklog_table_restore; CURSOR: it */
+    const char
+        *data; /* TASK: for tasklog_table_restore; NUMBERS: for numbered_restore; CURSOR: it */
     size_t bytes;
     /* From here on nothing is set in an entry of another type, for there are many of lines. */
     char reason[16];                         /* CLOSE */
@@ -98,6 +101,8 @@ int entry_write_process(struct tasklog_spool *spool, const struct tasklog_line *
                         const struct tasklog_process *process) __attribute__((warn_unused_result));
 int entry_write_omit(struct tasklog_spool *spool, const struct tasklog_line *key, uint32_t count)
     __attribute__((warn_unused_result));
+int entry_write_numbers(struct tasklog_spool *spool, const void *data, size_t bytes,
+                        tasklog_position *ret_position) __attribute__((warn_unused_result));
 /* DEATH or NOTE. */
 int entry_write_news(struct tasklog_spool *spool, const struct entry *news,
                      tasklog_position *ret_position) __attribute__((warn_unused_result));

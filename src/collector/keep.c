@@ -14,6 +14,7 @@
 #include <syslog.h>
 
 #include "entry.h"
+#include "numbered.h"
 #include "redelivery.h"
 #include "replay_clock.h"
 #include "state.h"
@@ -134,6 +135,48 @@ static bool is_tail_of_done(const struct replay *replay, const struct entry *ent
     return replay->whole || is_done(replay, &final);
 }
 
+/* Remembers a numbered line. Without memory for that it may be doubled, and nothing worse. */
+static void note_numbered(struct tasklog_collector *collector, const struct tasklog_line *line)
+{
+    if (!collector->numbered)
+        collector->numbered = numbered_new();
+    if (!collector->numbered)
+        return;
+    numbered_note(collector->numbered, line);
+    if (collector->numbered_position == 0)
+        collector->numbered_position = line->position;
+}
+
+static int restore_numbered(struct tasklog_collector *collector, const struct entry *entry,
+                            tasklog_position position)
+{
+    if (!collector->numbered)
+        collector->numbered = numbered_new();
+    if (!collector->numbered)
+        return -ENOMEM;
+    collector->numbered_position = position;
+    return numbered_restore(collector->numbered, entry->data, entry->bytes);
+}
+
+/* What is remembered goes into each segment, so that the older ones can go. */
+static int write_numbered(struct tasklog_collector *collector)
+{
+    tasklog_position position;
+    void *data;
+    size_t bytes;
+
+    if (!collector->numbered)
+        return 0;
+    int r = numbered_save(collector->numbered, &data, &bytes);
+    if (r < 0)
+        return 0; /* the older segment is kept */
+    r = entry_write_numbers(collector->spool, data, bytes, &position);
+    if (r == 0)
+        collector->numbered_position = position;
+    free(data);
+    return r;
+}
+
 static int replay_entry(void *context, tasklog_position position, uint32_t type, const void *data,
                         size_t bytes)
 {
@@ -152,8 +195,11 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         entry.line.position = position;
         replay->lines++;
         collector_spool_at(collector, entry.line.cursor, entry.line.cursor_bytes, position);
-        if (collector->redelivery && entry.line.cursor_bytes == 0 &&
-            replay->lines + REDELIVERY_LINES > replay->line_count) /* it would not be forgotten */
+        if (entry.line.stream)
+            note_numbered(collector, &entry.line);
+        else if (collector->redelivery && entry.line.cursor_bytes == 0 &&
+                 replay->lines + REDELIVERY_LINES >
+                     replay->line_count) /* it would not be forgotten */
             redelivery_remember(collector->redelivery, &entry.line);
         if (is_tail_of_done(replay, &entry, position)) {
             (void)replay_clock_at(&replay->clock, entry.now);
@@ -187,6 +233,12 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
     case ENTRY_NOTE:
         entry.now = replay_clock_at(&replay->clock, entry.now);
         r = collector_hear(collector, &entry, position);
+        break;
+    case ENTRY_NUMBERS:
+        r = restore_numbered(collector, &entry, position);
+        replay->unknown += r == -EBADMSG;
+        if (r == -EBADMSG)
+            r = 0;
         break;
     case ENTRY_CURSOR:
         collector_spool_at(collector, entry.data, entry.bytes, position);
@@ -390,6 +442,8 @@ void collector_spool_at(struct tasklog_collector *collector, const char *cursor,
 bool collector_spool_has(struct tasklog_collector *collector, const struct tasklog_line *line,
                          int64_t now_ms)
 {
+    if (line->stream)
+        return collector->numbered && numbered_has(collector->numbered, line);
     if (!collector->redelivery || line->cursor_bytes > 0) /* a cursor does not come again */
         return false;
     if (now_ms >= collector->redelivery_until_ms) {
@@ -398,6 +452,14 @@ bool collector_spool_has(struct tasklog_collector *collector, const struct taskl
         return false;
     }
     return redelivery_is_known(collector->redelivery, line);
+}
+
+void collector_spool_taken(struct tasklog_collector *collector, const struct tasklog_line *line)
+{
+    if (line->stream)
+        note_numbered(collector, line);
+    else if (line->cursor_bytes == 0 && line->position != 0)
+        redelivery_note(collector->redelivery, line);
 }
 
 tasklog_position collector_spool_reserve(struct tasklog_collector *collector,
@@ -410,8 +472,10 @@ tasklog_position collector_spool_reserve(struct tasklog_collector *collector,
     collector->spool_trouble =
         tasklog_spool_reserve(collector->spool, entry_line_bytes(line), &position);
     if (collector->spool_trouble == 0 && position >> 32 != collector->spool_segment) {
-        /* The first line of a segment: the rules go before it. */
+        /* The first line of a segment: the rules go before it, and what is needed of older lines. */
         collector->spool_trouble = entry_write_rules(collector->spool, &collector->config->rules);
+        if (collector->spool_trouble == 0)
+            collector->spool_trouble = write_numbered(collector);
         if (collector->spool_trouble == 0)
             collector->spool_trouble =
                 tasklog_spool_reserve(collector->spool, entry_line_bytes(line), &position);
@@ -553,6 +617,8 @@ void collector_spool_release(struct tasklog_collector *collector)
         oldest = recent;
     if (collector->cursor_position > 0 && collector->cursor_position < oldest)
         oldest = collector->cursor_position;
+    if (collector->numbered_position > 0 && collector->numbered_position < oldest)
+        oldest = collector->numbered_position;
     tasklog_spool_release(collector->spool, oldest);
 }
 

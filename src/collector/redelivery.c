@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
+
+#include "fingerprint.h"
 
 enum { HOSTS = 256, LIVES = 15 };
 
@@ -27,47 +28,15 @@ struct redelivery {
     uint64_t behind[HOSTS];            /* by hash of the host: everything before this is passed */
     int64_t starts_us[LIVES];          /* of the last lives */
     unsigned start_count;
-    XXH3_state_t *state;
 };
-
-static uint64_t fingerprint(struct redelivery *redelivery, const struct tasklog_line *line)
-{
-    const struct {
-        int64_t time_us;
-        uint64_t bytes[4];
-        int64_t severity;
-    } head = {line->time_us,
-              {line->kind_bytes, line->id_bytes, line->host_bytes, line->text_bytes},
-              line->severity};
-
-    XXH3_64bits_reset(redelivery->state);
-    XXH3_64bits_update(redelivery->state, &head, sizeof(head));
-    XXH3_64bits_update(redelivery->state, line->kind, line->kind_bytes);
-    XXH3_64bits_update(redelivery->state, line->id, line->id_bytes);
-    XXH3_64bits_update(redelivery->state, line->host, line->host_bytes);
-    XXH3_64bits_update(redelivery->state, line->text, line->text_bytes);
-    return XXH3_64bits_digest(redelivery->state);
-}
 
 struct redelivery *redelivery_new(void)
 {
-    struct redelivery *redelivery = calloc(1, sizeof(*redelivery));
-
-    if (!redelivery)
-        return NULL;
-    redelivery->state = XXH3_createState();
-    if (!redelivery->state) {
-        free(redelivery);
-        return NULL;
-    }
-    return redelivery;
+    return calloc(1, sizeof(struct redelivery));
 }
 
 void redelivery_free(struct redelivery *redelivery)
 {
-    if (!redelivery)
-        return;
-    XXH3_freeState(redelivery->state);
     free(redelivery);
 }
 
@@ -115,7 +84,7 @@ static void forget_oldest(struct redelivery *redelivery)
 
 static void remember(struct redelivery *redelivery, const struct tasklog_line *line, uint16_t lives)
 {
-    uint64_t print = fingerprint(redelivery, line);
+    uint64_t print = fingerprint_of(line);
 
     if (redelivery->remembered >= REDELIVERY_LINES)
         forget_oldest(redelivery);
@@ -162,7 +131,7 @@ static uint64_t order_of(const struct redelivery *redelivery, uint32_t place)
 
 bool redelivery_is_known(struct redelivery *redelivery, const struct tasklog_line *line)
 {
-    uint32_t at = *find_link(redelivery, fingerprint(redelivery, line));
+    uint32_t at = *find_link(redelivery, fingerprint_of(line));
 
     if (at == 0)
         return false;

@@ -85,8 +85,12 @@ struct tasklog_collector {
     uint64_t letter_bytes;
     struct redelivery *redelivery; /* what may come a second time; NULL after a while */
     int64_t redelivery_until_ms;
-    uint64_t redelivered;                  /* lines that did, and were dropped */
-    uint64_t unspooled;                    /* lines and decisions that the spool had no room for */
+    struct numbered
+        *numbered; /* the last lines of senders that number them; NULL = none has come */
+    tasklog_position
+        numbered_position; /* in the spool, from where on it can be had again; 0 = nowhere */
+    uint64_t redelivered;  /* lines that came a second time, and were dropped */
+    uint64_t unspooled;    /* lines and decisions that the spool had no room for */
     char cursor[TASKLOG_CURSOR_BYTES_MAX]; /* of the front's source, as the spool has it */
     size_t cursor_bytes;
     tasklog_position cursor_position; /* where in the spool it lies; 0 = there is none */
@@ -106,9 +110,12 @@ struct tasklog_collector {
  * line in `error`. */
 int collector_spool_open(struct tasklog_collector *collector, char *error);
 
-/* Has the spool this line already, from before the start? */
+/* Was this line taken before? */
 bool collector_spool_has(struct tasklog_collector *collector, const struct tasklog_line *line,
                          int64_t now_ms);
+
+/* It was taken now: remembers it, if it may come again. */
+void collector_spool_taken(struct tasklog_collector *collector, const struct tasklog_line *line);
 
 /* Makes room for a line; its position, or 0 if there is no spool or no room. */
 tasklog_position collector_spool_reserve(struct tasklog_collector *collector,

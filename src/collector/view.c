@@ -232,6 +232,7 @@ int tasklog_view_take(struct tasklog_view *view, uint64_t position, uint32_t typ
         return 0;
     case ENTRY_TEXT:
     case ENTRY_CURSOR:
+    case ENTRY_NUMBERS:
     case ENTRY_PROCESS:
         return 0;
     }

@@ -15,6 +15,8 @@
 #include "msg.h"
 #include "obj.h"
 
+#include "tasklog/number.h"
+
 DEFobjStaticHelpers;
 DEFobjCurrIf(datetime);
 DEFobjCurrIf(glbl);
@@ -31,6 +33,8 @@ struct record {
     uint32_t sender_pid;
     int64_t time_us;
     int64_t received_us;
+    uint64_t stream;
+    uint32_t number;
     uint32_t host_bytes;
     uint32_t tag_bytes;
     uint32_t text_bytes;
@@ -100,6 +104,19 @@ static uint32_t read_address(smsg_t *message, char address[ADDRESS_BYTES_MAX])
     return (uint32_t)bytes;
 }
 
+/* The number that the sender gave it; only RFC 5424 has structured data. */
+static void read_number(smsg_t *message, struct record *record)
+{
+    uchar *data;
+    rs_size_t bytes;
+
+    if (!record->is_rfc5424)
+        return;
+    MsgGetStructuredData(message, &data, &bytes);
+    if (!tasklog_number_parse((const char *)data, (size_t)bytes, &record->stream, &record->number))
+        record->stream = 0;
+}
+
 static bool is_own_host(const char *host, size_t bytes)
 {
     const char *own = (const char *)glbl.GetLocalHostName();
@@ -138,6 +155,7 @@ static rsRetVal render(smsg_t *message, bool with_sender, actWrkrIParams_t *ret_
     }
     if (with_sender)
         record.from_bytes = read_address(message, address);
+    read_number(message, &record);
     size_t bytes = sizeof(record) + record.host_bytes + record.tag_bytes + record.text_bytes +
                    record.from_bytes;
     if (bytes + 1 > ret_param->lenBuf)
@@ -174,6 +192,8 @@ void message_read(const actWrkrIParams_t *param, struct tasklog_line *line,
     line->severity = record->severity;
     line->time_us = record->time_us;
     line->received_us = record->received_us;
+    line->stream = record->stream;
+    line->number = record->number;
     line->host = host;
     line->host_bytes = record->host_bytes;
     line->is_local = record->is_local;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "collector/entry.h"
+#include "collector/numbered.h"
 #include "tasklog/spool.h"
 #include "tasklog/table.h"
 
@@ -47,6 +48,22 @@ static const char *judge(void *context, const struct tasklog_sender *sender)
     const struct entry *entry = context;
 
     return strlen(sender->origin) == entry->line.origin_bytes ? entry->detail : NULL;
+}
+
+/* What it restores is saved as it was. */
+static void play_numbers(const struct entry *entry)
+{
+    struct numbered *numbered = numbered_new();
+    void *data;
+    size_t bytes;
+
+    if (numbered_restore(numbered, entry->data, entry->bytes) == 0 &&
+        numbered_save(numbered, &data, &bytes) == 0) {
+        if (bytes > entry->bytes) /* a stream may be there twice */
+            abort();
+        free(data);
+    }
+    numbered_free(numbered);
 }
 
 static int play_entry(void *context, tasklog_position position, uint32_t type, const void *data,
@@ -89,6 +106,9 @@ static int play_entry(void *context, tasklog_position position, uint32_t type, c
         break;
     case ENTRY_NOTE:
         (void)!tasklog_table_note(game->table, judge, &entry, entry.now);
+        break;
+    case ENTRY_NUMBERS:
+        play_numbers(&entry);
         break;
     case ENTRY_START:
     case ENTRY_TEXT:

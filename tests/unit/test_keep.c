@@ -553,6 +553,99 @@ static void lines_that_lay_in_a_queue_and_are_sent_again_are_dropped(void **stat
     assert_int_equal(collecting_counters(collecting).redelivered, 2);
 }
 
+/* As a sender on another host gives it. */
+static bool give_numbered(uint32_t number, const char *text)
+{
+    struct tasklog_line line = collecting_line("job[1]", text);
+    uint64_t before = collecting_counters(collecting).redelivered;
+
+    line.stream = 1;
+    line.number = number;
+    assert_int_equal(tasklog_collector_accept(collecting_collector(collecting), &line, 1), 1);
+    return collecting_counters(collecting).redelivered == before;
+}
+
+static void life_with_numbered_lines(void)
+{
+    begin(NULL, NULL, NULL);
+    assert_true(give_numbered(0, "the same"));
+    assert_true(give_numbered(1, "the same"));
+    assert_true(give_numbered(2, "two"));
+    assert_false(give_numbered(1, "the same")); /* a new connection, and nobody has died */
+}
+
+static void numbered_lines_that_come_again_are_dropped_in_this_life_and_the_next(void **state)
+{
+    (void)state;
+    live_and_die(life_with_numbered_lines);
+    begin(NULL, NULL, NULL);
+    for (int i = 0; i < 2; i++) {
+        assert_false(give_numbered(0, "the same"));
+        assert_false(give_numbered(1, "the same"));
+        assert_false(give_numbered(2, "two"));
+    }
+    assert_true(give_numbered(3, "two"));
+    assert_true(give_numbered(4, "@task end processed=1"));
+    WAIT(fake_store_kept_count() == 1);
+    assert_string_equal(only_row_of("1")->log,
+                        "[2026-11-24 10:00:00] the same\n[2026-11-24 10:00:00] the same\n"
+                        "[2026-11-24 10:00:00] two\n[2026-11-24 10:00:00] two\n"
+                        "[2026-11-24 10:00:00] Completed: 1 successful, 0 failed, Total time: 0s");
+}
+
+/* Nothing but cursors, for more than a segment. */
+static void life_of_a_numbered_task(void)
+{
+    char cursor[TASKLOG_CURSOR_BYTES_MAX] = "i=1";
+
+    begin("lateWindow=0", NULL, NULL);
+    assert_true(give_numbered(0, "one"));
+    assert_true(give_numbered(1, "@task end"));
+    WAIT(collecting_counters(collecting).rows_stored == 1);
+    for (int i = 0; i < 20000; i++)
+        assert_int_equal(tasklog_collector_pass(collecting_collector(collecting), cursor,
+                                                sizeof(cursor)),
+                         0);
+}
+
+static void what_is_known_of_numbers_is_held_until_it_is_in_a_newer_segment(void **state)
+{
+    (void)state;
+    live_and_die(life_of_a_numbered_task);
+    live_and_die(life_without_lines);
+    begin("lateWindow=0", NULL, NULL);
+    assert_false(give_numbered(0, "one"));
+    assert_false(give_numbered(1, "@task end"));
+    assert_true(give_numbered(2, "one"));
+}
+
+static void life_with_numbered_lines_long_ago(void)
+{
+    begin("lateWindow=0", NULL, NULL);
+    assert_true(give_numbered(0, "one"));
+    assert_true(give_numbered(1, "@task end"));
+    for (int i = 0; i < 4000; i++) { /* 80 MB */
+        GIVE("job[2]", big_text);
+        if (i % 50 == 49)
+            GIVE("job[2]", "@task end");
+    }
+    WAIT(collecting_counters(collecting).rows_stored == 81);
+    WAIT(collecting_counters(collecting).spool_bytes <= UINT64_C(2) * (16 << 20));
+}
+
+/* The host was cut off all the while. */
+static void what_is_known_of_numbers_outlives_the_segments_of_the_lines(void **state)
+{
+    (void)state;
+    memset(big_text, 'x', sizeof(big_text) - 1);
+    live_and_die(life_with_numbered_lines_long_ago);
+    live_and_die(life_without_lines);
+    begin("lateWindow=0", NULL, NULL);
+    assert_false(give_numbered(0, "one"));
+    assert_false(give_numbered(1, "@task end"));
+    assert_true(give_numbered(2, "one"));
+}
+
 static void segments_go_when_nobody_needs_them(void **state)
 {
     (void)state;
@@ -791,6 +884,9 @@ int main(void)
         TEST(a_refused_result_becomes_a_dead_letter),
         TEST(lines_that_come_again_after_a_crash_are_dropped),
         TEST(lines_that_lay_in_a_queue_and_are_sent_again_are_dropped),
+        TEST(numbered_lines_that_come_again_are_dropped_in_this_life_and_the_next),
+        TEST(what_is_known_of_numbers_is_held_until_it_is_in_a_newer_segment),
+        TEST(what_is_known_of_numbers_outlives_the_segments_of_the_lines),
         TEST(segments_go_when_nobody_needs_them),
         TEST(a_task_that_lives_long_does_not_hold_others_lines),
         TEST(other_parameters_change_nothing_that_was_taken),

@@ -184,7 +184,7 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
         collector->unspooled++;
     }
     if (r > 0 && (line.stream || collector->redelivery))
-        collector_spool_taken(collector, &line);
+        collector_spool_taken(collector, &line, now);
     if (r > 0 && tasklog_table_last_pid(collector->table) != 0)
         collector_watch(collector, &line, tasklog_table_last_pid(collector->table));
     if (r > 0 && line.position != 0)

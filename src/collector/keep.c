@@ -136,13 +136,14 @@ static bool is_tail_of_done(const struct replay *replay, const struct entry *ent
 }
 
 /* Remembers a numbered line. Without memory for that it may be doubled, and nothing worse. */
-static void note_numbered(struct tasklog_collector *collector, const struct tasklog_line *line)
+static void note_numbered(struct tasklog_collector *collector, const struct tasklog_line *line,
+                          int64_t wall_us)
 {
     if (!collector->numbered)
         collector->numbered = numbered_new();
     if (!collector->numbered)
         return;
-    numbered_note(collector->numbered, line);
+    numbered_note(collector->numbered, line, wall_us);
     if (collector->numbered_position == 0)
         collector->numbered_position = line->position;
 }
@@ -196,7 +197,7 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         replay->lines++;
         collector_spool_at(collector, entry.line.cursor, entry.line.cursor_bytes, position);
         if (entry.line.stream)
-            note_numbered(collector, &entry.line);
+            note_numbered(collector, &entry.line, entry.now.wall_us);
         else if (collector->redelivery && entry.line.cursor_bytes == 0 &&
                  replay->lines + REDELIVERY_LINES >
                      replay->line_count) /* it would not be forgotten */
@@ -454,10 +455,11 @@ bool collector_spool_has(struct tasklog_collector *collector, const struct taskl
     return redelivery_is_known(collector->redelivery, line);
 }
 
-void collector_spool_taken(struct tasklog_collector *collector, const struct tasklog_line *line)
+void collector_spool_taken(struct tasklog_collector *collector, const struct tasklog_line *line,
+                           struct tasklog_now now)
 {
     if (line->stream)
-        note_numbered(collector, line);
+        note_numbered(collector, line, now.wall_us);
     else if (line->cursor_bytes == 0 && line->position != 0)
         redelivery_note(collector->redelivery, line);
 }

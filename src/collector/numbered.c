@@ -22,6 +22,14 @@ struct ring {
     uint32_t newest; /* its number */
     uint32_t place;  /* of the newest */
     uint32_t prints[NUMBERED_WINDOW];
+    int64_t last_us; /* when the last line was taken */
+    uint32_t
+        firsts; /* how many there were after a silence; the next goes to this, modulo their size */
+    uint32_t zero;
+    struct first {
+        uint32_t number;
+        uint32_t print;
+    } first[NUMBERED_FIRST];
 };
 
 struct stream {
@@ -86,8 +94,15 @@ bool numbered_has(const struct numbered *numbered, const struct tasklog_line *li
 
     if (!stream)
         return false;
-    int32_t age = age_of(&stream->ring, line->number);
-    return age >= 0 && age < NUMBERED_WINDOW && *place_of(&stream->ring, age) == print_of(line);
+    struct ring *ring = &stream->ring;
+    uint32_t print = print_of(line);
+    int32_t age = age_of(ring, line->number);
+    if (age >= 0 && age < NUMBERED_WINDOW)
+        return *place_of(ring, age) == print;
+    for (size_t i = 0; i < NUMBERED_FIRST; i++)
+        if (ring->first[i].print == print && ring->first[i].number == line->number)
+            return true;
+    return false;
 }
 
 /* Room for one more: of its own, or that of the one that has been silent longest. */
@@ -133,7 +148,15 @@ static void advance(struct ring *ring, uint32_t number, uint32_t steps)
     ring->newest = number;
 }
 
-void numbered_note(struct numbered *numbered, const struct tasklog_line *line)
+static void note_first(struct ring *ring, const struct tasklog_line *line, int64_t wall_us)
+{
+    if (wall_us < ring->last_us || wall_us - ring->last_us >= NUMBERED_SILENCE_MS * INT64_C(1000))
+        ring->first[ring->firsts++ % NUMBERED_FIRST] =
+            (struct first){.number = line->number, .print = print_of(line)};
+    ring->last_us = wall_us;
+}
+
+void numbered_note(struct numbered *numbered, const struct tasklog_line *line, int64_t wall_us)
 {
     struct stream *stream = find(numbered, line->stream);
 
@@ -150,6 +173,7 @@ void numbered_note(struct numbered *numbered, const struct tasklog_line *line)
     }
     if (age < NUMBERED_WINDOW)
         *place_of(&stream->ring, age) = print_of(line);
+    note_first(&stream->ring, line, wall_us);
     stream->used = ++numbered->uses;
 }
 

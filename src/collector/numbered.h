@@ -8,6 +8,10 @@
  * equal lines are two, for their numbers differ, and a sender that numbers wrongly loses nothing: it has
  * lines doubled, as one that does not number them.
  *
+ * One line comes again later than that: what a sending rsyslogd has first when it starts, while the other side is away.
+ * rsyslog sends it in its turn, and puts it behind all that has come meanwhile, too. So the first lines
+ * after a silence are remembered for longer.
+ *
  * Memory: 2 KB a stream, and no more than NUMBERED_STREAMS of them; the one that has been silent longest goes.
  */
 #ifndef TASKLOG_SRC_NUMBERED_H
@@ -20,6 +24,8 @@
 
 enum {
     NUMBERED_WINDOW = 512, /* twice RELP's window and a batch of rsyslog's, 128 each */
+    NUMBERED_FIRST = 32,   /* lines after a silence */
+    NUMBERED_SILENCE_MS = 900,
     NUMBERED_STREAMS = 2048
 };
 
@@ -31,8 +37,8 @@ void numbered_free(struct numbered *numbered); /* takes NULL */
 /* Was this line noted? */
 bool numbered_has(const struct numbered *numbered, const struct tasklog_line *line);
 
-/* Remembers it. Without memory for a new stream it does not, which costs a doubled line at worst. */
-void numbered_note(struct numbered *numbered, const struct tasklog_line *line);
+/* Remembers it, as taken at this time. Without memory for a new stream it does not, which costs a doubled line at worst. */
+void numbered_note(struct numbered *numbered, const struct tasklog_line *line, int64_t wall_us);
 
 /* All that is remembered, as bytes to be freed by the caller, and from such. 0, or -ENOMEM, or -EBADMSG: these are
  * not what was saved. */

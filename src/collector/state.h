@@ -115,7 +115,8 @@ bool collector_spool_has(struct tasklog_collector *collector, const struct taskl
                          int64_t now_ms);
 
 /* It was taken now: remembers it, if it may come again. */
-void collector_spool_taken(struct tasklog_collector *collector, const struct tasklog_line *line);
+void collector_spool_taken(struct tasklog_collector *collector, const struct tasklog_line *line,
+                           struct tasklog_now now);
 
 /* Makes room for a line; its position, or 0 if there is no spool or no room. */
 tasklog_position collector_spool_reserve(struct tasklog_collector *collector,

@@ -15,11 +15,13 @@
 #include "tasklog/number.h"
 
 static struct numbered *numbered;
+static int64_t now_us;
 
 static int set_up(void **state)
 {
     (void)state;
     numbered = numbered_new();
+    now_us = INT64_C(1000000000);
     assert_non_null(numbered);
     return 0;
 }
@@ -53,7 +55,7 @@ static bool drops(uint64_t stream, uint32_t number, const char *text)
 
     if (numbered_has(numbered, &line))
         return true;
-    numbered_note(numbered, &line);
+    numbered_note(numbered, &line, now_us);
     return false;
 }
 
@@ -97,7 +99,7 @@ static void another_line_under_the_same_number_is_kept(void **state)
     assert_false(drops(1, 0, "one"));
     assert_false(drops(1, 0, "another"));
     assert_false(numbered_has(numbered, &line)); /* the last one is remembered */
-    numbered_note(numbered, &line);
+    numbered_note(numbered, &line, now_us);
     const struct tasklog_line same = line;
     line.time_us++;
     assert_false(numbered_has(numbered, &line));
@@ -166,13 +168,30 @@ static void what_is_older_than_the_window_is_kept(void **state)
 {
     (void)state;
     assert_false(drops(1, 0, "x"));
-    assert_false(drops(1, NUMBERED_WINDOW - 1, "x"));
-    assert_true(drops(1, 0, "x"));
+    assert_false(drops(1, 1, "x"));
     assert_false(drops(1, NUMBERED_WINDOW, "x"));
-    assert_false(drops(1, 0, "x"));
+    assert_true(drops(1, 1, "x"));
+    assert_false(drops(1, NUMBERED_WINDOW + 1, "x"));
+    assert_false(drops(1, 1, "x"));
     assert_false(drops(1, 1000000, "x")); /* a leap */
-    assert_false(drops(1, NUMBERED_WINDOW, "x"));
+    assert_false(drops(1, NUMBERED_WINDOW + 1, "x"));
     assert_true(drops(1, 1000000, "x"));
+}
+
+/* It is sent in its turn and behind all that came while the other side was away. */
+static void the_first_line_after_a_silence_is_known_for_longer(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 100000; i++) {
+        if (i % 10000 == 0)
+            now_us += NUMBERED_SILENCE_MS * 1000;
+        assert_false(drops(1, i, "x"));
+    }
+    for (uint32_t i = 0; i < 100000; i += 10000) {
+        assert_true(drops(1, i, "x"));
+        assert_false(drops(1, i, "another"));
+        assert_false(drops(1, i + 1, "x"));
+    }
 }
 
 static void the_stream_that_was_silent_longest_goes(void **state)
@@ -241,6 +260,7 @@ int main(void)
         TEST(numbers_between_that_did_not_come_are_not_known),
         TEST(a_counter_that_begins_again_is_followed),
         TEST(what_is_older_than_the_window_is_kept),
+        TEST(the_first_line_after_a_silence_is_known_for_longer),
         TEST(the_stream_that_was_silent_longest_goes),
         TEST(what_was_saved_is_known_again),
         TEST(what_was_not_saved_is_refused),

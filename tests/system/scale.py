@@ -84,7 +84,8 @@ class Aggregator(Tasklog):
     def fresh_counters(self) -> dict[str, int]:
         """Its action's counters, as they are written next."""
         now = time.time()
-        wait_until(lambda: self._stats_file.stat().st_mtime > now, "counters are written")
+        wait_until(lambda: self._stats_file.exists() and self._stats_file.stat().st_mtime > now,
+                   "counters are written")
         return self.counters("tasks")
 
 

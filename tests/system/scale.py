@@ -78,8 +78,8 @@ class Aggregator(Tasklog):
         passfile.write_text(f"*:*:*:*:{PASSWORD}\n")
         passfile.chmod(0o600)
 
-    def run_shipped(self) -> None:
-        self.start(shipped("aggregator.conf", self.tls.folder, self.socket))
+    def run_shipped(self, more: str = "") -> None:
+        self.start(shipped("aggregator.conf", self.tls.folder, self.socket) + more)
 
     def fresh_counters(self) -> dict[str, int]:
         """Its action's counters, as they are written next."""
@@ -121,11 +121,23 @@ class DatabaseHost(Postgresql):
 
     def show(self, certificates: Path, name: str) -> None:
         """From the next start on the server shows this certificate."""
-        for end in ("pem", "key"):
+        self.show_files(certificates / f"{name}.pem", certificates / f"{name}.key")
+
+    def show_files(self, certificate: Path, key: Path) -> None:
+        for source, end in ((certificate, "pem"), (key, "key")):
             path = self._folder / f"server.{end}"
-            shutil.copy(certificates / f"{name}.{end}", path)
+            shutil.copy(source, path)
             shutil.chown(path, "postgres", "postgres")
             path.chmod(0o600)
+
+    def serve_tls(self) -> None:
+        """Starts again, as it should be."""
+        self._tls = True
+        self._connection.close()
+        (self._data / "pg_hba.conf").write_text(
+            "local all all trust\nhostssl tasks tasklog all scram-sha-256\n")
+        self.start_server()
+        self._connection = self._connect()
 
     def start_server(self) -> None:
         settings = {"listen_addresses": "*", "unix_socket_directories": self._folder,

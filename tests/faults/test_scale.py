@@ -18,7 +18,7 @@ import pytest
 from conftest import cycles
 from database import Row
 from network import Network, why_not
-from rsyslogd import frame, wait_until
+from rsyslogd import frame, send, wait_until
 from scale import Aggregator, DatabaseHost, Sender, make_certificates
 from tasklog import stamps
 
@@ -228,3 +228,24 @@ def test_shards_of_which_one_is_killed_and_one_cut_off(sharded: Site,
     print(f"{compared}; in the aggregators' last lives {shares} tasks, {sharded.redelivered()}"
           " lines came again")
     assert sum(len(each.logged) for each in tasks) == 500
+
+
+@pytest.mark.parametrize("wrong", ["name", "ca"])
+def test_a_sender_with_a_wrong_certificate_gets_nothing_in(fan_in: Site, tmp_path: Path,
+                                                           wrong: str) -> None:
+    """What it logs with a right one comes."""
+    sender = fan_in.senders[0]
+    aggregator, = fan_in.aggregators
+    name = sender.host.name if wrong == "ca" else "web-1.example.org"
+    sender.stop()
+    folder = tmp_path / ("ca" if wrong == "name" else "other")
+    sender.tls.be(make_certificates(folder, name), name)
+    sender.run()
+    send(sender.socket, "kind[1]", "a line", "@task end")
+    aggregator.wait_said("authentication error", 20)
+    assert not fan_in.database.rows()
+    sender.stop()
+    sender.tls.be(tmp_path / "ca", sender.host.name)
+    sender.run()
+    send(sender.socket, "kind[2]", "a line", "@task end")
+    assert fan_in.database.wait("2", seconds=30).lines == 1

@@ -98,7 +98,7 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 # --- Targets for people ------------------------------------------------------------------------------------------
 
 .PHONY: all help build deps check demo screenshots unit store-test django-test system faults short-faults sanitize fuzz valgrind clang
-.PHONY: bench check-cost newer-django-test lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
+.PHONY: bench soak check-cost newer-django-test lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -168,6 +168,14 @@ $(B)/bench/blast $(B)/bench/core: $(B)/bench/%: $(B)/tests/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LINK $@"
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
+
+soak: all $(B)/soak/send $(B)/soak/verify ## load and random faults for HOURS (default 1), each row compared: docs/soak.md
+	@$(PG) $(PYTHON) tests/soak/soak.py
+
+$(B)/soak/%: $(B)/tests/soak/%.o
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	$(Q)$(LINK) -o $@ $^ $(if $(filter verify,$*),-lpq -lsqlite3)
 
 $(B)/bench/store_limit: $(B)/tests/bench/store_limit.o
 	@mkdir -p $(@D)

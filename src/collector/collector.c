@@ -180,6 +180,7 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
         entry_write_line(collector->spool, &line, now, tight,
                          tasklog_table_last_run(collector->table));
         collector_spool_at(collector, line.cursor, line.cursor_bytes, line.position);
+        collector_spool_mark(collector, line.position);
     } else if (r > 0 && collector->spool) {
         collector->unspooled++;
     }

@@ -464,6 +464,24 @@ void collector_spool_taken(struct tasklog_collector *collector, const struct tas
         redelivery_note(collector->redelivery, line);
 }
 
+void collector_spool_mark(struct tasklog_collector *collector, tasklog_position position)
+{
+    if (++collector->spooled_lines % REDELIVERY_LINES == 0) {
+        collector->recent = collector->spooled_mark;
+        collector->spooled_mark = position;
+    }
+}
+
+/* From where on the spool has lines that the next life has to know again, or UINT64_MAX. It will remember the
+ * last REDELIVERY_LINES, and behind the mark are more than that. */
+static tasklog_position recent_lines(const struct tasklog_collector *collector)
+{
+    tasklog_position oldest =
+        collector->redelivery ? redelivery_oldest(collector->redelivery) : UINT64_MAX;
+
+    return oldest > collector->recent ? oldest : collector->recent;
+}
+
 tasklog_position collector_spool_reserve(struct tasklog_collector *collector,
                                          const struct tasklog_line *line, int64_t now_ms)
 {
@@ -592,8 +610,7 @@ void collector_spool_forward(struct tasklog_collector *collector)
     if (!collector->spool || collector->away ||
         tasklog_spool_segment_count(collector->spool) == collector->spool_segments)
         return;
-    if (collector->redelivery &&
-        redelivery_oldest(collector->redelivery) < tasklog_table_oldest(collector->table))
+    if (recent_lines(collector) < tasklog_table_oldest(collector->table))
         return; /* the tasks are not what keeps the oldest segments */
     uint64_t enough =
         FORWARD_BYTES_MIN +
@@ -613,8 +630,7 @@ void collector_spool_release(struct tasklog_collector *collector)
     if (!collector->spool)
         return;
     uint64_t oldest = tasklog_table_oldest(collector->table);
-    uint64_t recent = collector->redelivery ? redelivery_oldest(collector->redelivery) : oldest;
-    /* After one more kill, what may come again has to be known again. */
+    tasklog_position recent = recent_lines(collector);
     if (recent < oldest)
         oldest = recent;
     if (collector->cursor_position > 0 && collector->cursor_position < oldest)

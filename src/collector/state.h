@@ -88,9 +88,13 @@ struct tasklog_collector {
     struct numbered
         *numbered; /* the last lines of senders that number them; NULL = none has come */
     tasklog_position
-        numbered_position; /* in the spool, from where on it can be had again; 0 = nowhere */
-    uint64_t redelivered;  /* lines that came a second time, and were dropped */
-    uint64_t unspooled;    /* lines and decisions that the spool had no room for */
+        numbered_position;  /* in the spool, from where on it can be had again; 0 = nowhere */
+    uint64_t spooled_lines; /* since the start */
+    tasklog_position
+        spooled_mark;        /* the last of these whose number is a multiple of REDELIVERY_LINES */
+    tasklog_position recent; /* the mark before it, or 0 */
+    uint64_t redelivered;    /* lines that came a second time, and were dropped */
+    uint64_t unspooled;      /* lines and decisions that the spool had no room for */
     char cursor[TASKLOG_CURSOR_BYTES_MAX]; /* of the front's source, as the spool has it */
     size_t cursor_bytes;
     tasklog_position cursor_position; /* where in the spool it lies; 0 = there is none */
@@ -117,6 +121,9 @@ bool collector_spool_has(struct tasklog_collector *collector, const struct taskl
 /* It was taken now: remembers it, if it may come again. */
 void collector_spool_taken(struct tasklog_collector *collector, const struct tasklog_line *line,
                            struct tasklog_now now);
+
+/* A line lies in the spool here: the next life will remember it, and no longer one that is far behind. */
+void collector_spool_mark(struct tasklog_collector *collector, tasklog_position position);
 
 /* Makes room for a line; its position, or 0 if there is no spool or no room. */
 tasklog_position collector_spool_reserve(struct tasklog_collector *collector,

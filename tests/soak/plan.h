@@ -98,7 +98,8 @@ static inline void plan_task(uint64_t seed, unsigned sender, uint64_t number, in
     uint64_t random = plan_random(seed, sender, number);
     unsigned size = random % 1000, more = (unsigned)(random >> 10) & 0xffff;
 
-    *plan = (struct plan){.sender = sender, .number = number, .random = random, .start_us = start_us};
+    *plan =
+        (struct plan){.sender = sender, .number = number, .random = random, .start_us = start_us};
     if (size < 700)
         plan->lines = 1 + more % 120;
     else if (size < 950)
@@ -155,7 +156,10 @@ struct plan_odd {
     const char *kept;
 };
 
-#define PLAN_ODD(sent, kept) {sent, sizeof(sent) - 1, kept}
+#define PLAN_ODD(sent, kept)         \
+    {                                \
+        sent, sizeof(sent) - 1, kept \
+    }
 static const struct plan_odd plan_odd[] = {
     PLAN_ODD("nul \0 in it", "nul \xef\xbf\xbd in it"),
     PLAN_ODD("bad \xff\xfe bytes", "bad \xef\xbf\xbd\xef\xbf\xbd bytes"),
@@ -164,11 +168,13 @@ static const struct plan_odd plan_odd[] = {
     PLAN_ODD("\x1b[31mred\x1b[0m \x07 bell", "\x1b[31mred\x1b[0m \x07 bell"),
     PLAN_ODD("'); DROP TABLE app_task; --", "'); DROP TABLE app_task; --"),
     PLAN_ODD("<script>alert(1)</script> \\ \" %s %n", "<script>alert(1)</script> \\ \" %s %n"),
-    PLAN_ODD("\xc3\xbc\tand\nmore\n\n  lines \xf0\x9f\x90\x8d", "\xc3\xbc\tand\nmore\n\n  lines \xf0\x9f\x90\x8d"),
-    PLAN_ODD("Traceback (most recent call last):\n  File \"job.py\", line 7, in run\n    load(rows)\n"
-             "ValueError: '\xc3\xa4' is not a number",
-             "Traceback (most recent call last):\n  File \"job.py\", line 7, in run\n    load(rows)\n"
-             "ValueError: '\xc3\xa4' is not a number"),
+    PLAN_ODD("\xc3\xbc\tand\nmore\n\n  lines \xf0\x9f\x90\x8d",
+             "\xc3\xbc\tand\nmore\n\n  lines \xf0\x9f\x90\x8d"),
+    PLAN_ODD(
+        "Traceback (most recent call last):\n  File \"job.py\", line 7, in run\n    load(rows)\n"
+        "ValueError: '\xc3\xa4' is not a number",
+        "Traceback (most recent call last):\n  File \"job.py\", line 7, in run\n    load(rows)\n"
+        "ValueError: '\xc3\xa4' is not a number"),
     PLAN_ODD("@tasks are no control lines", "@tasks are no control lines"),
 };
 

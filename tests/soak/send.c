@@ -88,7 +88,7 @@ struct sender {
     char answers[4096];
     size_t answer_bytes;
     bool relp_open;
-    uint64_t noise;                         /* different ones */
+    uint64_t noise;                          /* different ones */
     uint64_t life, life_dropped, life_noise; /* on this connection */
     uint64_t resent, connections;
     int64_t next_report_us;
@@ -155,8 +155,9 @@ static size_t print_message(const struct sent *sent, char *message)
     if (plan.random & 1) /* RFC 5424 */
         bytes += (size_t)sprintf(message + bytes, "Z sender %s %s - - ", kind, id);
     else
-        bytes += (size_t)sprintf(message + bytes, "+00:00 %s%s[%s]: ",
-                                 self.door == DOOR_UNIX ? "" : "sender ", kind, id);
+        bytes +=
+            (size_t)sprintf(message + bytes,
+                            "+00:00 %s%s[%s]: ", self.door == DOOR_UNIX ? "" : "sender ", kind, id);
     memcpy(message + bytes, line.sent, line.sent_bytes);
     self.life_dropped += line.is_dropped;
     return bytes + line.sent_bytes;
@@ -322,7 +323,8 @@ static void look_at_peer(void)
             self.safe = self.cursor - under_way;
         return;
     }
-    long unread = peer_unread(); /* after the look at our own end: what moves meanwhile counts twice */
+    long unread =
+        peer_unread(); /* after the look at our own end: what moves meanwhile counts twice */
     if (unread < 0)
         return;
     int64_t taken = (int64_t)self.connection_bytes - (int64_t)(self.filled - self.flushed) - held -
@@ -407,8 +409,8 @@ static void put(void)
 static bool flush(void)
 {
     while (self.flushed < self.filled) {
-        ssize_t done = send(self.fd, self.buffer + self.flushed, self.filled - self.flushed,
-                            MSG_NOSIGNAL);
+        ssize_t done =
+            send(self.fd, self.buffer + self.flushed, self.filled - self.flushed, MSG_NOSIGNAL);
         if (done < 0)
             return errno == EAGAIN || errno == EINTR || errno == ENOBUFS;
         self.flushed += (size_t)done;
@@ -421,7 +423,8 @@ static uint64_t allowed(int64_t at_us)
 {
     if (self.rate == 0)
         return UINT64_MAX;
-    uint64_t due = self.rate_base + (uint64_t)((at_us - self.rate_since_us) / 1000) * self.rate / 1000;
+    uint64_t due =
+        self.rate_base + (uint64_t)((at_us - self.rate_since_us) / 1000) * self.rate / 1000;
     uint64_t most = self.rate * (CATCH_UP_US / 1000000);
     if (due > self.head + most) {
         self.rate_base = self.head + most;
@@ -513,11 +516,12 @@ static void report(int64_t at_us)
         return;
     self.next_report_us = at_us + REPORT_US;
     printf("{\"sent\": %" PRIu64 ", \"noise\": %" PRIu64 ", \"begun\": %" PRIu64
-           ", \"ended\": %" PRIu64 ", \"low\": %" PRIu64 ", \"open_messages\": %" PRIu64 ", \"life\": %" PRIu64
-           ", \"life_dropped\": %" PRIu64 ", \"life_noise\": %" PRIu64 ", \"resent\": %" PRIu64
-           ", \"connections\": %" PRIu64 ", \"mode\": \"%s\", \"still\": %s}\n",
-           self.head, self.noise, self.begun, self.ended, lowest_open(),
-           open_messages(), self.life, self.life_dropped, self.life_noise, self.resent, self.connections, modes[self.mode],
+           ", \"ended\": %" PRIu64 ", \"low\": %" PRIu64 ", \"open_messages\": %" PRIu64
+           ", \"life\": %" PRIu64 ", \"life_dropped\": %" PRIu64 ", \"life_noise\": %" PRIu64
+           ", \"resent\": %" PRIu64 ", \"connections\": %" PRIu64
+           ", \"mode\": \"%s\", \"still\": %s}\n",
+           self.head, self.noise, self.begun, self.ended, lowest_open(), open_messages(), self.life,
+           self.life_dropped, self.life_noise, self.resent, self.connections, modes[self.mode],
            is_still() ? "true" : "false");
     fflush(stdout);
 }
@@ -527,10 +531,9 @@ static void wait_for(bool other_end, int ms)
     struct pollfd waits[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = -1}};
 
     if (other_end)
-        waits[1] = (struct pollfd){
-            .fd = self.fd,
-            .events = (short)((self.door == DOOR_RELP ? POLLIN : 0) |
-                              (self.filled > self.flushed ? POLLOUT : 0))};
+        waits[1] = (struct pollfd){.fd = self.fd,
+                                   .events = (short)((self.door == DOOR_RELP ? POLLIN : 0) |
+                                                     (self.filled > self.flushed ? POLLOUT : 0))};
     poll(waits, 2, ms);
     if (waits[0].revents)
         read_orders();

@@ -32,14 +32,33 @@ enum {
 };
 
 enum column {
-    COLUMN_ID, COLUMN_TASK_ID, COLUMN_KIND, COLUMN_HOST, COLUMN_STATUS, COLUMN_LOG, COLUMN_SUMMARY,
-    COLUMN_START, COLUMN_END, COLUMN_UPDATED, COLUMN_LINES, COLUMN_BYTES, COLUMN_WARNINGS,
-    COLUMN_ERRORS, COLUMN_FIRST_ERROR, COLUMN_COUNTERS, COLUMN_END_REASON, COLUMN_COMPLETE,
-    COLUMN_PROCESSED, COLUMN_FAILED, COLUMN_TOTAL, COLUMN_DURATION, COLUMNS
+    COLUMN_ID,
+    COLUMN_TASK_ID,
+    COLUMN_KIND,
+    COLUMN_HOST,
+    COLUMN_STATUS,
+    COLUMN_LOG,
+    COLUMN_SUMMARY,
+    COLUMN_START,
+    COLUMN_END,
+    COLUMN_UPDATED,
+    COLUMN_LINES,
+    COLUMN_BYTES,
+    COLUMN_WARNINGS,
+    COLUMN_ERRORS,
+    COLUMN_FIRST_ERROR,
+    COLUMN_COUNTERS,
+    COLUMN_END_REASON,
+    COLUMN_COMPLETE,
+    COLUMN_PROCESSED,
+    COLUMN_FAILED,
+    COLUMN_TOTAL,
+    COLUMN_DURATION,
+    COLUMNS
 };
-#define COLUMN_NAMES                                                                               \
-    "id, task_id, kind, host, status, log, summary, start_time, end_time, updated_at, lines, "     \
-    "bytes, warnings, errors, first_error, counters, end_reason, complete, processed, failed, "    \
+#define COLUMN_NAMES                                                                            \
+    "id, task_id, kind, host, status, log, summary, start_time, end_time, updated_at, lines, "  \
+    "bytes, warnings, errors, first_error, counters, end_reason, complete, processed, failed, " \
     "total, duration"
 
 struct value {
@@ -143,7 +162,8 @@ static void print_duration(int64_t us, char text[64])
     int64_t seconds = us / 1000000;
 
     if (seconds >= 3600)
-        sprintf(text, "%dh %dm %ds", (int)(seconds / 3600), (int)(seconds / 60 % 60), (int)(seconds % 60));
+        sprintf(text, "%dh %dm %ds", (int)(seconds / 3600), (int)(seconds / 60 % 60),
+                (int)(seconds % 60));
     else if (seconds >= 60)
         sprintf(text, "%dm %ds", (int)(seconds / 60), (int)(seconds % 60));
     else
@@ -164,7 +184,8 @@ static void print_summary(struct expected *expected)
     print_duration(us > 0 ? us : 0, duration);
     at += sprintf(at, "%s: ", plan->end == END_STATUS ? "Partial" : "Completed");
     if (plan_has_counts(plan)) {
-        at += sprintf(at, "%u successful, %d failed, ", plan->lines, plan->end == END_FAILED ? 3 : 0);
+        at +=
+            sprintf(at, "%u successful, %d failed, ", plan->lines, plan->end == END_FAILED ? 3 : 0);
     } else {
         at += print_count(at, expected->lines, "line");
         at += print_count(at, expected->warnings, "warning");
@@ -238,7 +259,8 @@ static const char *text_of(const struct row *row, enum column column)
 
 static char problem[512];
 
-static bool same_text(const struct row *row, enum column column, const char *name, const char *expected)
+static bool same_text(const struct row *row, enum column column, const char *name,
+                      const char *expected)
 {
     if (strcmp(text_of(row, column), expected) == 0)
         return true;
@@ -247,7 +269,8 @@ static bool same_text(const struct row *row, enum column column, const char *nam
     return false;
 }
 
-static bool same_number(const struct row *row, enum column column, const char *name, uint64_t expected)
+static bool same_number(const struct row *row, enum column column, const char *name,
+                        uint64_t expected)
 {
     char text[32];
 
@@ -263,7 +286,8 @@ static enum seen compare(const struct row *row, const struct expected *expected)
     const struct plan *plan = &expected->plan;
     const struct value *log = &row->values[COLUMN_LOG];
     bool counts = plan_has_counts(plan);
-    static const char *const statuses[] = {"COMPLETED", "COMPLETED", "COMPLETED", "FAILED", "PARTIAL"};
+    static const char *const statuses[] = {"COMPLETED", "COMPLETED", "COMPLETED", "FAILED",
+                                           "PARTIAL"};
     const char *complete = text_of(row, COLUMN_COMPLETE);
 
     if (!log->text || log->bytes > expected->log_bytes || log->bytes < expected->whole_at ||
@@ -272,8 +296,9 @@ static enum seen compare(const struct row *row, const struct expected *expected)
         while (log->text && at < log->bytes && at < expected->log_bytes &&
                log->text[at] == expected->log[at])
             at++;
-        snprintf(problem, sizeof(problem), "the log of %zu bytes (should be %zu) differs at byte %zu",
-                 log->bytes, expected->log_bytes, at);
+        snprintf(problem, sizeof(problem),
+                 "the log of %zu bytes (should be %zu) differs at byte %zu", log->bytes,
+                 expected->log_bytes, at);
         return SEEN_WRONG;
     }
     if (!same_text(row, COLUMN_SUMMARY, "summary", expected->summary) ||
@@ -341,7 +366,8 @@ static void keep_evidence(const struct row *row, const struct expected *expected
         write_file("expected", expected->log, expected->log_bytes);
 }
 
-static void __attribute__((noreturn)) report_wrong(const struct row *row, const struct expected *expected)
+static void __attribute__((noreturn))
+report_wrong(const struct row *row, const struct expected *expected)
 {
     keep_evidence(row, expected);
     printf("{\"wrong\": \"task %s of %s: see wrong.problem\"}\n", text_of(row, COLUMN_TASK_ID),
@@ -356,12 +382,14 @@ static bool note_verified(const struct plan *plan)
 {
     if (plan->number >= (uint64_t)TASKS_MAX)
         die("more tasks than there are bits for");
-    uint8_t *byte = &self.verified[plan->sender][plan->number / 8], bit = (uint8_t)(1U << plan->number % 8);
+    uint8_t *byte = &self.verified[plan->sender][plan->number / 8],
+            bit = (uint8_t)(1U << plan->number % 8);
     bool first = !(*byte & bit);
     *byte |= bit;
     uint64_t *low = &self.low[plan->sender];
-    while (*low < TASKS_MAX && (self.verified[plan->sender][*low / 8] >> *low % 8 & 1 ||
-                                plan_target(plan_random(self.seed, plan->sender, *low)) != self.target))
+    while (*low < TASKS_MAX &&
+           (self.verified[plan->sender][*low / 8] >> *low % 8 & 1 ||
+            plan_target(plan_random(self.seed, plan->sender, *low)) != self.target))
         ++*low;
     return first;
 }
@@ -492,8 +520,9 @@ static int64_t pgsql_rows(int64_t after)
     for (int r = 0; r < PQntuples(result); r++) {
         struct row row;
         for (int i = 0; i < COLUMNS; i++)
-            row.values[i] = (struct value){PQgetisnull(result, r, i) ? NULL : PQgetvalue(result, r, i),
-                                           (size_t)PQgetlength(result, r, i)};
+            row.values[i] =
+                (struct value){PQgetisnull(result, r, i) ? NULL : PQgetvalue(result, r, i),
+                               (size_t)PQgetlength(result, r, i)};
         last = atoll(row.values[COLUMN_ID].text);
         if (verify_row(&row))
             used += (size_t)sprintf(done + used, "%s%" PRId64, used > 1 ? "," : "", last);
@@ -515,9 +544,11 @@ static void report(void)
     if (at_us < self.next_report_us)
         return;
     self.next_report_us = at_us + REPORT_US;
-    printf("{\"tasks\": %" PRIu64 ", \"messages\": %" PRIu64 ", \"lines\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"again\": %" PRIu64
-           ", \"early\": %" PRIu64 ", \"worst_us\": %" PRIu64 ", \"low\": [",
-           self.tasks, self.messages, self.lines, self.bytes, self.again, self.incomplete, self.worst_us);
+    printf("{\"tasks\": %" PRIu64 ", \"messages\": %" PRIu64 ", \"lines\": %" PRIu64
+           ", \"bytes\": %" PRIu64 ", \"again\": %" PRIu64 ", \"early\": %" PRIu64
+           ", \"worst_us\": %" PRIu64 ", \"low\": [",
+           self.tasks, self.messages, self.lines, self.bytes, self.again, self.incomplete,
+           self.worst_us);
     for (int i = 0; i < SENDERS_MAX; i++)
         printf("%s%" PRIu64, i > 0 ? ", " : "", self.low[i]);
     printf("]}\n");
@@ -545,10 +576,12 @@ int main(int count, char **arguments)
     self.folder = arguments[5];
     bool is_sqlite = strncmp(self.database, "sqlite:", 7) == 0;
     snprintf(query_select, sizeof(query_select),
-             "SELECT " COLUMN_NAMES " FROM %s WHERE status <> 'RUNNING' AND id > %s ORDER BY id LIMIT %d",
+             "SELECT " COLUMN_NAMES
+             " FROM %s WHERE status <> 'RUNNING' AND id > %s ORDER BY id LIMIT %d",
              self.table, is_sqlite ? "?" : "$1", ROWS);
     snprintf(query_delete, sizeof(query_delete),
-             is_sqlite ? "DELETE FROM %s WHERE id = ?" : "DELETE FROM %s WHERE id = ANY($1)", self.table);
+             is_sqlite ? "DELETE FROM %s WHERE id = ?" : "DELETE FROM %s WHERE id = ANY($1)",
+             self.table);
     for (int i = 0; i < SENDERS_MAX; i++)
         self.verified[i] = calloc(TASKS_MAX / 8, 1);
     self.expected.log = malloc(EXPECTED_BYTES);

@@ -660,6 +660,40 @@ static void segments_go_when_nobody_needs_them(void **state)
     WAIT(collecting_counters(collecting).spool_bytes <= UINT64_C(2) * (16 << 20));
 }
 
+enum { MANY_LINES = 400000 };
+
+static void give_many(int from, int to)
+{
+    char text[256];
+
+    for (int i = from; i < to; i++) {
+        snprintf(text, sizeof(text), "line %d %0200d", i, 0);
+        GIVE("job[1]", text);
+        if (i % 1000 == 999)
+            GIVE("job[1]", "@task end");
+    }
+}
+
+static void life_of_many_lines(void)
+{
+    begin("lateWindow=0", NULL, NULL);
+    give_many(0, MANY_LINES);
+    WAIT(collecting_counters(collecting).rows_stored == MANY_LINES / 1000);
+    /* 130 MB, of which a third is behind the mark */
+    WAIT(collecting_counters(collecting).spool_bytes < UINT64_C(80) << 20);
+}
+
+static void after_a_crash_the_spool_keeps_the_last_lines_only(void **state)
+{
+    (void)state;
+    live_and_die(life_of_an_open_task);
+    live_and_die(life_of_many_lines);
+    begin("lateWindow=0", NULL, NULL);
+    give_many(MANY_LINES - 60000, MANY_LINES);
+    assert_true(collecting_counters(collecting).redelivered >= 60000);
+    assert_int_equal(collecting_counters(collecting).lines, 0);
+}
+
 static void life_beside_an_old_task(void)
 {
     begin("lateWindow=0", NULL, NULL);
@@ -888,6 +922,7 @@ int main(void)
         TEST(what_is_known_of_numbers_is_held_until_it_is_in_a_newer_segment),
         TEST(what_is_known_of_numbers_outlives_the_segments_of_the_lines),
         TEST(segments_go_when_nobody_needs_them),
+        TEST(after_a_crash_the_spool_keeps_the_last_lines_only),
         TEST(a_task_that_lives_long_does_not_hold_others_lines),
         TEST(other_parameters_change_nothing_that_was_taken),
         TEST(an_id_that_was_new_again_is_new_after_a_stop),

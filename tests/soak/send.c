@@ -14,8 +14,8 @@
  *     send SEED SENDER tcp:PORT | relp:PORT | unix:PATH
  *
  * Commands, a line each, on standard input: "rate N" (messages a second; 0 = all it can), "hold" (and all
- * that was given is sent, or acknowledged), "go", "finish" (begin no task; then be held). A JSON object a
- * quarter second on standard output says how far it is.
+ * that was given is sent, or acknowledged), "go", "finish" (begin no task; then be held), "taken" (all that was
+ * sent is known to be). A JSON object a quarter second on standard output says how far it is.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -42,7 +42,7 @@ enum {
     OPEN_MAX = 2000,
     SLOT_US = 15000000, /* for so long it has so many tasks open */
     REPORT_US = 250000,
-    CATCH_UP_US = 3000000, /* so much of its rate it may be behind */
+    CATCH_UP_US = 10000000, /* so much of its rate it may be behind */
     NOISE = 1U << 31,
 };
 
@@ -466,6 +466,8 @@ static void obey(const char *order)
         set_rate(strtoull(order + 5, NULL, 10));
     } else if (strcmp(order, "hold") == 0) {
         self.mode = MODE_HOLD;
+    } else if (strcmp(order, "taken") == 0) {
+        self.safe = self.cursor;
     } else if (strcmp(order, "finish") == 0) {
         self.mode = MODE_FINISH;
     } else if (strcmp(order, "go") == 0) {

@@ -176,9 +176,9 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
     int r = tasklog_table_accept(collector->table, &line, now, tight, &collector->queue);
     if (r < 0)
         return false;
-    if (r > 0 && line.position != 0) {
-        entry_write_line(collector->spool, &line, now, tight,
-                         tasklog_table_last_run(collector->table));
+    uint64_t run = r > 0 ? tasklog_table_last_run(collector->table) : 0;
+    if (r > 0 && line.position != 0 && run != 0) {
+        entry_write_line(collector->spool, &line, now, tight, run);
         collector_spool_at(collector, line.cursor, line.cursor_bytes, line.position);
         collector_spool_mark(collector, line.position);
     } else if (r > 0 && collector->spool) {

@@ -230,8 +230,15 @@ static int take(struct tasklog_table *table, struct task **task, const struct ta
     return 0;
 }
 
-/* The first line of a run that the spool has, earlier ones having found it full: a replay will begin
- * the run with this one. */
+/* A run of which the spool has nothing, for it was full, and this line can begin it for a replay. It cannot if
+ * the run has ended: the replay would take it for a new one. */
+static bool begins_run(const struct tasklog_table *table, const struct task *task,
+                       const struct tasklog_line *line, bool is_control)
+{
+    return task->run.run == 0 && line->position != 0 && !task_has_ended(task) &&
+           !(is_control && table->control.verb == CONTROL_START);
+}
+
 static void name_run(struct tasklog_table *table, struct tasklog_result *run, uint64_t position)
 {
     run->run = run->pin.position = position;
@@ -363,18 +370,22 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
         if (is_control && table->control.verb == CONTROL_START)
             table->control.verb = CONTROL_PROGRESS; /* it is started: only the numbers are news */
     }
+    bool is_named = begins_run(table, task, line, is_control == 1);
     int r = 0;
+    if (is_named) /* before it is taken: the result of an end bears the name */
+        name_run(table, &task->run, line->position);
     if (line->omitted > 0 || table_has_omitted(task))
         r = tell_omitted(table, task, line, now);
     if (r == 0)
         r = !is_control && !tight && take_quick(table, task, &seen, now.mono_ms)
                 ? 0
                 : take_counted(table, &task, &seen, is_control == 1, tight, now, results);
-    if (r == 0 && task->run.run == 0 && line->position != 0)
-        name_run(table, &task->run, line->position);
     if (r < 0 && is_new) {
         table->env.counters.tasks_started--;
         table_drop(table, task);
+    } else if (r < 0 && is_named) {
+        run_unpin(&task->run.pin);
+        task->run.run = 0;
     }
     if (r < 0)
         return r;

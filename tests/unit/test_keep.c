@@ -469,6 +469,55 @@ static void a_full_disk_is_told_and_lines_are_kept_in_memory(void **state)
           collecting_said(collecting, "takes lines again") == 1));
 }
 
+/* The spool is full for these lines, and then no longer. */
+static void give_unspooled(const char *text, const char *next)
+{
+    no_space = ENOSPC;
+    begin(NULL, NULL, NULL);
+    GIVE("job[1]", text);
+    if (next)
+        GIVE("job[1]", next);
+    no_space = 0;
+    WAIT((collecting_try(collecting, "job[2]", "x"),
+          collecting_said(collecting, "takes lines again") == 1));
+}
+
+static void life_with_a_beginning_that_the_spool_has_not(void)
+{
+    give_unspooled("one", NULL);
+    GIVE("job[1]", "@task end");
+    WAIT(fake_store_kept_of("1", "COMPLETED") == 1);
+}
+
+static void life_with_nothing_but_a_late_line_in_the_spool(void)
+{
+    give_unspooled("one", "@task end");
+    GIVE("job[1]", "late");
+    WAIT(collecting_counters(collecting).rows_stored == 2);
+}
+
+static void what_is_stored_is_not_written_again_without_its_beginning(void **state)
+{
+    (void)state;
+    live_and_die(life_with_a_beginning_that_the_spool_has_not);
+    begin(NULL, NULL, NULL);
+    GIVE("job[2]", "@task end");
+    WAIT(fake_store_kept_of("2", "COMPLETED") == 1);
+    assert_int_equal(fake_store_kept_count(), 1);
+    assert_int_equal(collecting_counters(collecting).open_tasks, 0);
+}
+
+static void a_late_line_is_no_new_run_when_the_spool_has_not_the_first(void **state)
+{
+    (void)state;
+    live_and_die(life_with_nothing_but_a_late_line_in_the_spool);
+    begin(NULL, NULL, NULL);
+    GIVE("job[2]", "@task end");
+    WAIT(fake_store_kept_of("2", "COMPLETED") == 1);
+    assert_int_equal(fake_store_kept_count(), 1);
+    assert_int_equal(collecting_counters(collecting).open_tasks, 0);
+}
+
 static enum tasklog_verdict refuse_all(const char *id, const char *status, unsigned attempt)
 {
     (void)id;
@@ -915,6 +964,8 @@ int main(void)
         TEST(what_is_put_off_survives_a_kill),
         TEST(what_is_put_off_waits_in_the_spool_after_a_stop),
         TEST(a_full_disk_is_told_and_lines_are_kept_in_memory),
+        TEST(what_is_stored_is_not_written_again_without_its_beginning),
+        TEST(a_late_line_is_no_new_run_when_the_spool_has_not_the_first),
         TEST(a_refused_result_becomes_a_dead_letter),
         TEST(lines_that_come_again_after_a_crash_are_dropped),
         TEST(lines_that_lay_in_a_queue_and_are_sent_again_are_dropped),

@@ -53,9 +53,10 @@ TARGETS = ("lite", "post")  # plan.h's kinds, and the names of the actions
 DISK_MB = 6000              # of the small disk, which SQLite's spool is on
 BUDGET_MB = 64
 LATE_SECONDS = 120.0
-QUIET_SECONDS = 180.0       # every third of an hour a life of rsyslogd may last for so long
+LONG_SECONDS = 300.0        # a life of rsyslogd in which growth would be seen
 SPOOL_FILES = 32            # that its readers keep open
-GROWTH_MB = 24              # in a life, and from the first long life to the last
+GROWTH_MB = 24              # in a long life, and from the first balances to the last
+MOST_MB = 2 * BUDGET_MB + 64
 
 
 class Wrong(Exception):
@@ -122,7 +123,6 @@ class Soak:
         self.senders: list[Child] = []
         self.verifiers: list[Child] = []
         self.samples: list[tuple[float, int]] = []    # of this life: its age, its memory
-        self.lives: list[tuple[float, float]] = []    # long ones: memory in their first and last third
         self.still: list[tuple[int, Counter[str], int]] = []  # at balances: memory, open files, threads
         self.lows: Deque[tuple[float, list[int]]] = deque(maxlen=int(LATE_SECONDS))
         self.unsafe: list[int] | None = None  # tasks of which lines may be in memory alone
@@ -240,6 +240,8 @@ class Soak:
             rss = rss_anon(self.daemon.pid)
             self.samples.append((now - self.life_began, rss))
             self.most_rss = max(self.most_rss, rss)
+            if rss > MOST_MB << 20:
+                raise Wrong(f"rsyslogd takes {rss / 1e6:.0f} MB of memory")
         if not all(child.state for child in self.children()) or not self.children():
             return
         self.lows.append((now, [sender.state["low"] for sender in self.senders]))
@@ -353,15 +355,14 @@ class Soak:
         self.life_began = time.monotonic()
 
     def end_life(self) -> None:
-        ages = [age for age, _ in self.samples]
-        if ages and ages[-1] > 60:
-            settled = [rss for age, rss in self.samples if age > 20]
-            third = len(settled) // 3
-            first, last = floor(settled[:third]), floor(settled[-third:])
-            self.lives.append((first, last))
-            if last - first > GROWTH_MB << 20 and ages[-1] > QUIET_SECONDS / 2:
-                raise Wrong(f"memory grew from {first / 1e6:.0f} to {last / 1e6:.0f} MB in a life of"
-                            f" {ages[-1]:.0f} s")
+        settled = [rss for age, rss in self.samples if age > 60]
+        if self.samples and self.samples[-1][0] > LONG_SECONDS:
+            half = len(settled) // 2
+            first, last = floor(settled[:half]), floor(settled[half:])
+            say(f"a life of {self.samples[-1][0]:.0f} s: memory {first / 1e6:.0f} MB in its first half,"
+                f" {last / 1e6:.0f} MB in its second; {self.slope():+} kB/min")
+            if last - first > GROWTH_MB << 20:
+                raise Wrong("memory grew")
         self.samples.clear()
 
     def kill(self) -> None:
@@ -404,10 +405,10 @@ class Soak:
     def pause_seconds(self) -> float:
         return 0.5 + self.chance.random() * 6
 
-    def database_fault(self, fault: Callable[[], ContextManager[None]]) -> None:
+    def database_fault(self, fault: Callable[[], ContextManager[None]], may_end: bool) -> None:
         with fault():
             self.wait(self.pause_seconds())
-            if self.may_kill() and self.chance.random() < 0.3:
+            if may_end and self.may_kill() and self.chance.random() < 0.3:
                 self.faults["kill meanwhile"] += 1
                 self.kill()
                 self.wait(self.chance.random() * 2)
@@ -455,16 +456,15 @@ class Soak:
         deadly: dict[str, Callable[[], None]] = {
             "kill": self.kill, "kill twice": self.kill_twice, "restart": self.restart,
             "stop under load": self.stop_under_load}
+        part = (time.monotonic() - self.began) / (HOURS * 3600)
+        may_end = self.may_kill() and not (1 / 3 < part < 2 / 3 and HOURS * 1200 > LONG_SECONDS)
         gentle: dict[str, Callable[[], None]] = {
             "HUP": self.hup, "rotation": self.rotate, "balance": self.draw_balance,
             "refused rows": self.refuse, "spool disk full": self.disk_full,
-            "SQLite locked": lambda: self.database_fault(self.sqlite.lock)}
+            "SQLite locked": lambda: self.database_fault(self.sqlite.lock, may_end)}
         for name, fault in POSTGRESQL_FAULTS.items():
             gentle[f"PostgreSQL {name}"] = \
-                lambda fault=fault: self.database_fault(lambda: fault(self.postgresql))  # type: ignore
-        life = time.monotonic() - self.life_began
-        is_quiet = (time.monotonic() - self.began) % 1200 < QUIET_SECONDS + 60 and HOURS > 0.3
-        may_end = self.may_kill() and not (is_quiet and life < QUIET_SECONDS)
+                lambda fault=fault: self.database_fault(lambda: fault(self.postgresql), may_end)  # type: ignore
         choice = {**gentle, **(deadly if may_end else {})}
         if may_end and self.chance.random() < 0.3:
             choice = deadly

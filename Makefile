@@ -98,7 +98,7 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 # --- Targets for people ------------------------------------------------------------------------------------------
 
 .PHONY: all help build deps check demo screenshots unit store-test django-test system faults short-faults sanitize fuzz valgrind clang
-.PHONY: bench soak check-cost newer-django-test lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
+.PHONY: bench soak check-cost newer-django-test newer-rsyslog-test lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -147,7 +147,13 @@ newer-django-test: ## the same on a newer Django, of DJANGO_SUITE (default: fork
 	@$(MAKE) --no-print-directory NEWER_DJANGO="$$(tools/newer-django $(or $(DJANGO_SUITE),forky))" django-test
 
 system: all ## tests with the packaged rsyslogd and PostgreSQL
-	@$(if $(wildcard tests/system/test_*.py),$(PG) $(PYTHON) -m pytest -q -p no:cacheprovider tests/system)
+	@$(if $(wildcard tests/system/test_*.py),$(PG) $(PYTHON) -m pytest -q -p no:cacheprovider $(or $(TESTS),tests/system))
+
+# build/newer is what fits that rsyslog, and TESTS some files of tests/system.
+newer-rsyslog-test: ## the same with another rsyslogd, of RSYSLOG_SUITE (default: sid) or the tree RSYSLOG_TREE
+	@root="$$(tools/newer-rsyslog $(or $(RSYSLOG_TREE),$(RSYSLOG_SUITE),sid))" && \
+	RSYSLOGD=$$root/sbin/rsyslogd RSYSLOG_MODULES=$$root/lib/rsyslog \
+	    $(MAKE) $(PARALLEL) B=build/newer RSYSLOG_SRC=$$root/tree system
 
 faults: all ## each promise under its fault, FAULT_CYCLES times (default: as promised)
 	@$(PG) $(PYTHON) -m pytest -q -rP -p no:cacheprovider tests/faults

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Callable, Iterable, Mapping
 
 RSYSLOGD = os.environ.get("RSYSLOGD", "/usr/sbin/rsyslogd")
+MODULES = os.environ.get("RSYSLOG_MODULES", f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}/rsyslog")
 
 # What the system's /etc/rsyslog.conf has done when it comes to /etc/rsyslog.d/.
 DISTRIBUTION = 'module(load="imuxsock" SysSock.Use="off")\n'
@@ -201,8 +202,7 @@ class Rsyslogd:
     def _command(self) -> list[str]:
         command = [*self._prefix, RSYSLOGD, "-f", str(self._conf_file)]
         if self._module_dirs:
-            packaged = f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}/rsyslog"
-            command += ["-M", ":".join([*self._module_dirs, packaged])]
+            command += ["-M", ":".join([*self._module_dirs, MODULES])]
         return command
 
     def _write(self, conf: str) -> None:

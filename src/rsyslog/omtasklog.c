@@ -780,7 +780,7 @@ BEGINqueryEtryPt
 ENDqueryEtryPt
 
 BEGINmodInit()
-    CODESTARTmodInit
+    CODESTARTmodInit;
     *ipIFVersProvided = CURR_MOD_IF_VERSION;
     CODEmodInit_QueryRegCFSLineHdlr CHKiRet(objUse(glbl, CORE_COMPONENT));
     CHKiRet(objUse(statsobj, CORE_COMPONENT));

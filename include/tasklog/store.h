@@ -40,6 +40,7 @@ struct tasklog_column {
     enum tasklog_type type;
     bool appends; /* in a row with append_at >= 0 this column keeps its first append_at characters
                      and takes the value after them, instead of being replaced */
+    bool guards;  /* a row never goes back: see struct tasklog_target */
 };
 
 enum tasklog_mode {
@@ -47,6 +48,14 @@ enum tasklog_mode {
     TASKLOG_UPSERT, /* a row that is not there is inserted */
 };
 
+/*
+ * One of the written columns may guard the others. It takes whole numbers, which stand for places in a log: the
+ * log's number << 48 and how far in it, so that what is written and what was written before can be compared. A
+ * row keeps all it has, and that counts as written, if it has a place of the same log that is not before the new
+ * one. If one of several keys is a time, other rows may be of the same thing as seen from its beginning: then no
+ * row is inserted beside one whose other keys are the same and whose place is the same, or that has a later place
+ * and an earlier time. In PostgreSQL an insert needs a unique index on the keys then.
+ */
 struct tasklog_target {
     const char *database; /* "sqlite:/absolute/path" or any libpq connection string */
     const char *table;    /* "table" or "schema.table" */

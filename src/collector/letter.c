@@ -5,7 +5,7 @@
  *
  *     "tasklogL" format (u32) checksum (u64) │ time, append_at (i64) │ kind, id, SQLSTATE, reason,
  *     database, table (texts) │ mode (u32) │ keys, then columns: count (u32), of each name (text),
- *     type, appends, is_null (u32), number (i64), text
+ *     type, appends and 2 * guards, is_null (u32), number (i64), text
  */
 #include "tasklog/letter.h"
 
@@ -60,7 +60,7 @@ static void put_columns(struct output *output, const struct tasklog_column *colu
     for (size_t i = 0; i < count; i++) {
         put_string(output, columns[i].name);
         put_u32(output, (uint32_t)columns[i].type);
-        put_u32(output, columns[i].appends);
+        put_u32(output, columns[i].appends | (uint32_t)columns[i].guards << 1);
         put_u32(output, values[i].is_null);
         put_i64(output, values[i].number);
         put_text(output, values[i].text, values[i].text ? values[i].text_bytes : 0);
@@ -175,7 +175,9 @@ static void get_columns(struct input *input, struct tasklog_column *columns,
     for (size_t i = 0; i < *ret_count; i++) {
         columns[i].name = get_string(input);
         columns[i].type = (enum tasklog_type)get_u32(input);
-        columns[i].appends = get_u32(input) != 0;
+        uint32_t flags = get_u32(input);
+        columns[i].appends = flags & 1;
+        columns[i].guards = flags & 2;
         values[i].is_null = get_u32(input) != 0;
         values[i].number = get_i64(input);
         values[i].text = get_text(input, &values[i].text_bytes);

@@ -300,6 +300,12 @@ static int check_type(struct check *check, const struct tasklog_column *column, 
                           "column \"%s\" of table \"%s\" is of type %s, to which nothing can be "
                           "appended; accepted are: text, character varying; " STORE_MEND_TYPE,
                           column->name, store->target.table, type);
+    if (column->guards && strcmp(PQgetvalue(check->columns, row, COLUMN_BASE), "int8") != 0)
+        return store_fail(
+            store, -EINVAL,
+            "column \"%s\" of table \"%s\" is of type %s, which cannot take a position; "
+            "accepted is: bigint; " STORE_MEND_TYPE,
+            column->name, store->target.table, type);
     *ret_form = form_of(column->type, kind);
     return 0;
 }
@@ -343,12 +349,22 @@ static int refuse_privilege(struct check *check, const char *privilege, const ch
     return r;
 }
 
+static bool is_guarded(const struct tasklog_target *target)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < target->column_count; i++)
+        found = found || target->columns[i].guards;
+    return found;
+}
+
 static int check_privileges(struct check *check, const struct tasklog_column *column, bool is_key,
                             int row)
 {
     bool upsert = check->pg->base.target.mode == TASKLOG_UPSERT;
 
-    if ((is_key || column->appends) && !is_true(check->columns, row, COLUMN_CAN_SELECT))
+    if ((is_key || column->appends || is_guarded(&check->pg->base.target)) &&
+        !is_true(check->columns, row, COLUMN_CAN_SELECT))
         return refuse_privilege(check, "SELECT", column->name);
     if (!is_key && !is_true(check->columns, row, COLUMN_CAN_UPDATE))
         return refuse_privilege(check, "UPDATE", column->name);
@@ -425,6 +441,45 @@ static int check_missing(struct check *check)
     return 0;
 }
 
+static const char *const unique_query =
+    "SELECT array_agg(a.attname::text) FROM pg_index i"
+    " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])"
+    " WHERE i.indrelid = $1::oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND "
+    "i.indexprs IS NULL"
+    " GROUP BY i.indexrelid HAVING array_agg(a.attname::text) <@ $2::text[]";
+
+/* Two that write the same row for the first time at once must not make two of it. */
+static int check_unique(struct check *check)
+{
+    struct tasklog_store *store = &check->pg->base;
+    char *keys = NULL;
+    size_t bytes = 0;
+    PGresult *result = NULL;
+    FILE *out = open_memstream(&keys, &bytes);
+
+    for (size_t i = 0; out != NULL && i < store->target.key_count; i++) {
+        fputs(i == 0 ? "{\"" : "\",\"", out);
+        for (const char *at = store->target.keys[i].name; *at != '\0'; at++)
+            fprintf(out, *at == '"' || *at == '\\' ? "\\%c" : "%c", *at);
+    }
+    if (out == NULL || fputs("\"}", out) < 0 || fclose(out) != 0) {
+        free(keys);
+        return store_fail(store, -EAGAIN, "out of memory");
+    }
+    const char *parameters[] = {PQgetvalue(check->table, 0, TABLE_OID), keys};
+    int r = pgsql_query(check->pg, unique_query, 2, parameters, check->deadline_ms, &result);
+    free(keys);
+    if (r == 0 && PQntuples(result) == 0)
+        r = store_fail(
+            store, -EINVAL,
+            "table \"%s\" has no unique index on its key columns, without which two "
+            "processes could insert a row twice (mode \"upsert\"); create it, or use mode "
+            "\"update\"",
+            store->target.table);
+    PQclear(result);
+    return r;
+}
+
 static int check_columns(struct check *check)
 {
     struct pgsql *pg = check->pg;
@@ -438,6 +493,8 @@ static int check_columns(struct check *check)
         r = check_column(check, &target->columns[i], false, &pg->forms[i]);
     if (r == 0 && target->mode == TASKLOG_UPSERT)
         r = check_missing(check);
+    if (r == 0 && target->mode == TASKLOG_UPSERT && is_guarded(target))
+        r = check_unique(check);
     return r;
 }
 

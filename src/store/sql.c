@@ -55,8 +55,42 @@ static void print_appended(struct builder *b, size_t index)
     fputs(", '')", b->out);
 }
 
+/* The number of the guarding column's parameter, or column_count if there is none. */
+static size_t guard_of(const struct tasklog_target *target)
+{
+    size_t i = 0;
+
+    while (i < target->column_count && !target->columns[i].guards)
+        i++;
+    return i;
+}
+
+/* Is what the row has not of the same log, or before the new place? */
+static void print_is_before(struct builder *b, size_t guard)
+{
+    print_name(b, column_at(b, guard)->name);
+    fputs(" IS NULL OR ", b->out);
+    print_name(b, column_at(b, guard)->name);
+    fputs(" < ", b->out);
+    print_parameter(b, guard);
+    fputs(" OR ", b->out);
+    print_name(b, column_at(b, guard)->name);
+    fputs(" >> 48 <> ", b->out);
+    print_parameter(b, guard);
+    fputs(" >> 48", b->out);
+}
+
+static void print_value(struct builder *b, size_t index, bool append)
+{
+    if (append && column_at(b, index)->appends)
+        print_appended(b, index);
+    else
+        print_parameter(b, index);
+}
+
 static void print_update(struct builder *b, bool append)
 {
+    size_t guard = guard_of(b->target);
     size_t all = b->target->column_count + b->target->key_count;
 
     fputs("UPDATE ", b->out);
@@ -66,10 +100,17 @@ static void print_update(struct builder *b, bool append)
         fputs(i == 0 ? "" : ", ", b->out);
         print_name(b, column_at(b, i)->name);
         fputs(" = ", b->out);
-        if (append && column_at(b, i)->appends)
-            print_appended(b, i);
-        else
-            print_parameter(b, i);
+        if (guard < b->target->column_count) {
+            fputs("CASE WHEN ", b->out);
+            print_is_before(b, guard);
+            fputs(" THEN ", b->out);
+            print_value(b, i, append);
+            fputs(" ELSE ", b->out);
+            print_name(b, column_at(b, i)->name);
+            fputs(" END", b->out);
+        } else {
+            print_value(b, i, append);
+        }
     }
     for (size_t i = b->target->column_count; i < all; i++) {
         fputs(i == b->target->column_count ? " WHERE " : " AND ", b->out);
@@ -79,7 +120,56 @@ static void print_update(struct builder *b, bool append)
     }
 }
 
-static void print_insert(struct builder *b, const char *before, const char *after)
+/* EXISTS (SELECT 1 FROM t WHERE "id" = $3 AND "at" >> 48 = $2 >> 48 AND ("at" = $2 OR "at" > $2 AND "start" < $4)) */
+static void print_is_known(struct builder *b, size_t guard)
+{
+    size_t all = b->target->column_count + b->target->key_count;
+    const char *place = column_at(b, guard)->name;
+
+    fputs("EXISTS (SELECT 1 FROM ", b->out);
+    b->r = b->r != 0 ? b->r : sql_print_table(b->dialect, b->store, b->out);
+    fputs(" WHERE ", b->out);
+    for (size_t i = b->target->column_count; i < all; i++) {
+        if (column_at(b, i)->type == TASKLOG_TIME)
+            continue;
+        print_name(b, column_at(b, i)->name);
+        fputs(" = ", b->out);
+        print_parameter(b, i);
+        fputs(" AND ", b->out);
+    }
+    print_name(b, place);
+    fputs(" >> 48 = ", b->out);
+    print_parameter(b, guard);
+    fputs(" >> 48 AND (", b->out);
+    print_name(b, place);
+    fputs(" = ", b->out);
+    print_parameter(b, guard);
+    fputs(" OR ", b->out);
+    print_name(b, place);
+    fputs(" > ", b->out);
+    print_parameter(b, guard);
+    for (size_t i = b->target->column_count; i < all; i++) {
+        if (column_at(b, i)->type != TASKLOG_TIME)
+            continue;
+        fputs(" AND ", b->out);
+        print_name(b, column_at(b, i)->name);
+        fputs(" < ", b->out);
+        print_parameter(b, i);
+    }
+    fputs("))", b->out);
+}
+
+/* May a row be there that has another time among its keys, and is the same thing? */
+static bool has_twins(const struct tasklog_target *target)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < target->key_count; i++)
+        found = found || target->keys[i].type == TASKLOG_TIME;
+    return found && target->key_count > 1 && guard_of(target) < target->column_count;
+}
+
+static void print_insert(struct builder *b, const char *where)
 {
     size_t all = b->target->column_count + b->target->key_count;
 
@@ -90,12 +180,16 @@ static void print_insert(struct builder *b, const char *before, const char *afte
         fputs(i == 0 ? "" : ", ", b->out);
         print_name(b, column_at(b, i)->name);
     }
-    fprintf(b->out, ") %s", before);
+    fputs(") SELECT ", b->out);
     for (size_t i = 0; i < all; i++) {
         fputs(i == 0 ? "" : ", ", b->out);
         print_parameter(b, i);
     }
-    fputs(after, b->out);
+    fprintf(b->out, " WHERE %s", where);
+    if (has_twins(b->target)) {
+        fputs(" AND NOT ", b->out);
+        print_is_known(b, guard_of(b->target));
+    }
 }
 
 static void print_upsert(struct builder *b, bool append)
@@ -103,7 +197,7 @@ static void print_upsert(struct builder *b, bool append)
     fputs("WITH u AS (", b->out);
     print_update(b, append);
     fputs(" RETURNING 1) ", b->out);
-    print_insert(b, "SELECT ", " WHERE NOT EXISTS (SELECT 1 FROM u)");
+    print_insert(b, "NOT EXISTS (SELECT 1 FROM u)");
 }
 
 int sql_print_table(const struct sql_dialect *dialect, const struct tasklog_store *store, FILE *out)
@@ -134,7 +228,7 @@ int sql_build(const struct sql_dialect *dialect, const struct tasklog_store *sto
         print_update(&b, kind == SQL_APPEND);
         break;
     case SQL_INSERT:
-        print_insert(&b, "VALUES (", ")");
+        print_insert(&b, "1");
         break;
     case SQL_UPSERT_UPDATE:
     case SQL_UPSERT_APPEND:

@@ -294,6 +294,12 @@ static int check_column(struct check *check, const struct tasklog_column *column
                           "column \"%s\" of table \"%s\" is of type %s, to which nothing can be "
                           "appended; accepted are: text, varchar; " STORE_MEND_TYPE,
                           column->name, store->table, found->type);
+    if (column->guards && (kind & KIND_INTEGER) == 0)
+        return store_fail(
+            store, -EINVAL,
+            "column \"%s\" of table \"%s\" is of type %s, which cannot take a position; "
+            "accepted is: integer; " STORE_MEND_TYPE,
+            column->name, store->table, found->type);
     *ret_form = form_of(column->type, kind);
     return 0;
 }

@@ -375,6 +375,127 @@ static void upsert_names_the_column_that_an_insert_would_lack(void **state)
     assert_int_equal(fixture_open(f), 0);
 }
 
+/* --- A row never goes back ---------------------------------------------------------------------- */
+
+#define PLACE(log, at) ((INT64_C(log) << 48) + (at))
+
+static const struct tasklog_column guarded[] = {
+    {.name = "status", .type = TASKLOG_TEXT},
+    {.name = "log", .type = TASKLOG_TEXT, .appends = true},
+    {.name = "place", .type = TASKLOG_INTEGER, .guards = true},
+};
+
+static void write_place(struct fixture *f, const char *id, int64_t begun_us, const char *log,
+                        int64_t append_at, int64_t place)
+{
+    const struct tasklog_value keys[] = {fixture_text(id), fixture_number(begun_us)};
+    const struct tasklog_value columns[] = {fixture_text("s"), fixture_text(log),
+                                            fixture_number(place)};
+    const struct tasklog_row row = {.keys = keys, .columns = columns, .append_at = append_at};
+
+    assert_int_equal(tasklog_store_write(f->store, &row, 1, FIXTURE_TIMEOUT_MS, f->outcomes), 0);
+    expect_verdict(f, 0, TASKLOG_KEPT);
+}
+
+static void open_guarded(struct fixture *f, const struct tasklog_column *keys, size_t key_count,
+                         enum tasklog_mode mode)
+{
+    const struct tasklog_target target = {.database = f->target.database,
+                                          .table = "tasks",
+                                          .mode = mode,
+                                          .keys = keys,
+                                          .key_count = key_count,
+                                          .columns = guarded,
+                                          .column_count = COUNT(guarded)};
+
+    if (fixture_reopen(f, &target) != 0)
+        fail_msg("%s", tasklog_store_message(f->store));
+}
+
+static void expect_log(struct fixture *f, const char *log)
+{
+    expect_value_of(f, "SELECT log FROM tasks WHERE task_id = 'a'", log);
+}
+
+static void a_guarded_row_never_goes_back(void **state)
+{
+    struct fixture *f = *state;
+    static const struct tasklog_column key[] = {{.name = "task_id", .type = TASKLOG_TEXT}};
+
+    database_run(f->database, "ALTER TABLE tasks ADD COLUMN place bigint;"
+                              "CREATE UNIQUE INDEX by_id ON tasks (task_id)");
+    for (int mode = TASKLOG_UPDATE; mode <= TASKLOG_UPSERT; mode++) {
+        database_run(f->database, "UPDATE tasks SET place = NULL");
+        open_guarded(f, key, 1, (enum tasklog_mode)mode);
+        write_place(f, "a", 0, "first", -1, PLACE(7, 11));
+        expect_log(f, "first");
+        write_place(f, "a", 0, "as far, and not the first", -1, PLACE(7, 11));
+        write_place(f, "a", 0, "less far", -1, PLACE(7, 10));
+        write_place(f, "a", 0, " less far", 5, PLACE(7, 8));
+        expect_log(f, "first");
+        write_place(f, "a", 0, " late", 5, PLACE(7, 13));
+        expect_log(f, "first late");
+        write_place(f, "a", 0, " late", 5, PLACE(7, 13));
+        expect_log(f, "first late");
+        write_place(f, "a", 0, "another log", -1, PLACE(9, 2));
+        expect_log(f, "another log");
+        expect_value_of(f, "SELECT count(*) FROM tasks", "4");
+        expect_value_of(f, "SELECT count(*) FROM tasks WHERE place IS NULL", "3");
+    }
+}
+
+/* The row of a run bears the time at which it began, which is unknown to who has seen only its end. */
+static void no_row_is_inserted_for_the_tail_of_one_that_is_there(void **state)
+{
+    struct fixture *f = *state;
+    static const struct tasklog_column keys[] = {{.name = "task_id", .type = TASKLOG_TEXT},
+                                                 {.name = "end_time", .type = TASKLOG_TIME}};
+    static const char count[] = "SELECT count(*) FROM tasks WHERE task_id = 'r'";
+
+    database_run(f->database, "ALTER TABLE tasks ADD COLUMN place bigint;"
+                              "CREATE UNIQUE INDEX by_run ON tasks (task_id, end_time)");
+    open_guarded(f, keys, 2, TASKLOG_UPSERT);
+    write_place(f, "r", 1000000, "whole", -1, PLACE(7, 11));
+    write_place(f, "r", 5000000, "its tail", -1, PLACE(7, 11));
+    write_place(f, "r", 500000, "its tail, by a clock that is slow", -1, PLACE(7, 11));
+    write_place(f, "r", 5000000, "its tail, of which it has more", -1, PLACE(7, 9));
+    expect_value_of(f, count, "1");
+    write_place(f, "r", 6000000, "the next run", -1, PLACE(7, 21));
+    expect_value_of(f, count, "2");
+    write_place(f, "r", 900000, "an earlier run, which came to be written late", -1, PLACE(7, 3));
+    expect_value_of(f, count, "3");
+    write_place(f, "q", 5000000, "another task", -1, PLACE(7, 9));
+    write_place(f, "r", 7000000, "in another log", -1, PLACE(8, 1));
+    expect_value_of(f, count, "4");
+    expect_value_of(f, "SELECT log FROM tasks WHERE task_id = 'r' AND place % 32 = 11", "whole");
+}
+
+static void a_guard_must_be_able_to_hold_a_place(void **state)
+{
+    struct fixture *f = *state;
+    static const struct tasklog_column key[] = {{.name = "task_id", .type = TASKLOG_TEXT}};
+    struct tasklog_target target = {.database = f->target.database,
+                                    .table = "tasks",
+                                    .keys = key,
+                                    .key_count = 1,
+                                    .columns = guarded,
+                                    .column_count = COUNT(guarded)};
+
+    database_run(f->database, "ALTER TABLE tasks ADD COLUMN place varchar(30)");
+    assert_int_equal(fixture_reopen(f, &target), -EINVAL);
+    expect_message(f, "column \"place\" of table \"tasks\" is of type");
+    expect_message(f, "which cannot take a position; accepted is: ");
+    if (f->kind == DATABASE_SQLITE) /* one writer at a time: nothing is inserted twice */
+        return;
+    database_run(f->database, "ALTER TABLE tasks ALTER place TYPE bigint USING NULL");
+    assert_int_equal(fixture_open(f), 0);
+    target.mode = TASKLOG_UPSERT;
+    assert_int_equal(fixture_reopen(f, &target), -EINVAL);
+    expect_message(f, "table \"tasks\" has no unique index on its key columns");
+    database_run(f->database, "CREATE UNIQUE INDEX by_id ON tasks (task_id)");
+    assert_int_equal(fixture_open(f), 0);
+}
+
 /* --- Types ------------------------------------------------------------------------------------- */
 
 static void every_field_type_is_written_as_its_column_takes_it(void **state)
@@ -792,6 +913,9 @@ int main(void)
         TEST(a_refused_commit_is_traced_to_its_row),
         TEST(upsert_inserts_once_and_updates_then),
         TEST(upsert_names_the_column_that_an_insert_would_lack),
+        TEST(a_guarded_row_never_goes_back),
+        TEST(no_row_is_inserted_for_the_tail_of_one_that_is_there),
+        TEST(a_guard_must_be_able_to_hold_a_place),
         TEST(every_field_type_is_written_as_its_column_takes_it),
         TEST(a_key_of_text_finds_an_integer),
         TEST(several_keys_are_all_compared),

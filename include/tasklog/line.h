@@ -44,6 +44,9 @@ struct tasklog_line {
     uint64_t peer;    /* these in a number, if senders are told from each other; 0 = they are not */
     uint32_t omitted; /* so many of its task were refused before it, and are told of with it */
     uint64_t position; /* where it lies in the spool; greater for each line, 0 = there is none */
+    /* Where it stands in a log that keeps it and that others may read, too: an even number, greater for each
+     * line of a task; 0 = its source is none such. Then time passes for its task as its lines' times say. */
+    int64_t source_position;
 };
 
 #endif

@@ -61,6 +61,7 @@ struct tasklog_report {
     uint64_t run;      /* the position of the line that started it, in the spool */
     int64_t end_chars; /* how many characters the log has with this result (FINAL and LATE) */
     uint32_t omitted;  /* refused lines that the log's end tells of, and the spool does not yet */
+    int64_t position; /* source_position of its last line, odd if it has ended; or TASKLOG_ABSENT */
 };
 
 void tasklog_result_view(const struct tasklog_result *result, struct tasklog_report *ret_report);

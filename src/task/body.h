@@ -135,6 +135,10 @@ static inline bool table_has_omitted(const struct task *task)
 
     return extra && (extra->omitted > 0 || extra->omitted_new > 0) && !task_has_ended(task);
 }
+/* Closes an open task if it has been idle or running for too long by `now`, as of when it was. 0, 1 if it did,
+ * or -ENOMEM. */
+int table_close_overdue(struct tasklog_table *table, struct task *task, struct tasklog_now now,
+                        struct tasklog_results *results) __attribute__((warn_unused_result));
 
 bool table_window_is_over(const struct tasklog_table *table, const struct task *task,
                           int64_t now_ms);

@@ -79,6 +79,28 @@ static int tick_ended(struct tasklog_table *table, struct tasklog_now now,
     return 1;
 }
 
+int table_close_overdue(struct tasklog_table *table, struct task *task, struct tasklog_now now,
+                        struct tasklog_results *results)
+{
+    const struct tasklog_rules *rules = &table->env.rules;
+    int64_t due_ms = now.mono_ms + 1;
+    enum run_end end = RUN_OPEN;
+
+    if (rules->max_runtime_ms > 0 && task->started_ms + rules->max_runtime_ms < due_ms) {
+        due_ms = task->started_ms + rules->max_runtime_ms;
+        end = RUN_MAX_RUNTIME;
+    }
+    if (rules->idle_ms > 0 && task->quiet_ms + rules->idle_ms < due_ms) {
+        due_ms = task->quiet_ms + rules->idle_ms;
+        end = RUN_IDLE;
+    }
+    if (end == RUN_OPEN)
+        return 0;
+    now.wall_us -= (now.mono_ms - due_ms) * 1000;
+    now.mono_ms = due_ms;
+    return table_close(table, task, end, now, results);
+}
+
 int tasklog_table_close(struct tasklog_table *table, const struct tasklog_line *key,
                         const char *reason, const char *detail, struct tasklog_now now,
                         struct tasklog_results *results)

@@ -53,6 +53,9 @@ void tasklog_result_view(const struct tasklog_result *result, struct tasklog_rep
         .run = result->run,
         .end_chars = end_chars_of(result),
         .omitted = extra.omitted_end,
+        .position = result->source_position == 0
+                        ? TASKLOG_ABSENT
+                        : result->source_position | (result->end != RUN_OPEN),
     };
 }
 

@@ -30,6 +30,7 @@ struct tasklog_result *run_new(size_t struct_bytes, const struct tasklog_line *l
     }
     run->start_us = line->time_us;
     run->run = run->pin.position = line->position;
+    run->source_position = line->source_position;
     run->kind_bytes = (uint8_t)line->kind_bytes;
     run->id_bytes = (uint8_t)line->id_bytes;
     char *names = (char *)run + struct_bytes;

@@ -72,6 +72,7 @@ struct tasklog_result {
     struct run_pin pin;
     struct tasklog_result *next; /* in a list of results; a task's: in a chain of the index */
     uint64_t run;                /* names it in the spool: where the line that started it lies */
+    int64_t source_position;     /* of its last line; 0 = there is none */
     int64_t start_us;
     uint64_t lines
         : RUN_LINES_BITS; /* 12 days at a million a second; in two words, so that it takes less: */

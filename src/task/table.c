@@ -214,6 +214,7 @@ static int take(struct tasklog_table *table, struct task **task, const struct ta
 
     if (is_control && control->verb == CONTROL_START)
         return take_start(table, task, line, now, results);
+    (*task)->run.source_position = line->line->source_position;
     if (task_has_ended(*task))
         return take_late(table, *task, line, is_control, now.mono_ms);
     if (is_control && control->verb == CONTROL_END)
@@ -275,6 +276,7 @@ static bool take_quick(struct tasklog_table *table, struct task *task, const str
     if (bytes == 0)
         return false;
     table->text_bytes += bytes;
+    task->run.source_position = line->line->source_position;
     table_touch(table, task, now_ms);
     show_live_later(table, task, now_ms);
     return true;
@@ -349,6 +351,9 @@ int tasklog_table_accept(struct tasklog_table *table, const struct tasklog_line 
     if (is_control < 0)
         return is_control;
     table->index.last = task;
+    if (line->source_position != 0 && task && !task_has_ended(task) &&
+        table_close_overdue(table, task, now, results) < 0)
+        return -ENOMEM;
     if (task && task_has_ended(task) && table_window_is_over(table, task, now.mono_ms)) {
         table_forget(table, task, results);
         task = NULL;

@@ -538,6 +538,78 @@ static void rules_are_copied(void **state)
     tasks_close(tasks);
 }
 
+/* ---- a source that others may read, too ---- */
+
+static void accept_at(struct tasks *tasks, const char *text, int64_t position)
+{
+    struct tasklog_line line = tasks_line(tasks, "job[1]", INFO, text);
+
+    line.source_position = position;
+    assert_int_equal(tasklog_table_accept(tasks->table, &line, tasks->now, false, &tasks->results),
+                     1);
+}
+
+static void expect_next(struct tasks *tasks, int64_t position, const char *reason, int64_t end_us,
+                        int64_t lines)
+{
+    struct tasklog_result *result = tasks_pop(tasks);
+    struct tasklog_report report;
+
+    tasklog_result_view(result, &report);
+    assert_int_equal(report.position, position);
+    assert_string_equal(report.end_reason, reason);
+    assert_int_equal(report.lines, lines);
+    if (end_us != 0)
+        assert_int_equal(report.end_us, TASKS_BEGIN_US + end_us);
+    tasklog_result_free(result);
+}
+
+static void a_result_tells_where_its_last_line_was(void **state)
+{
+    struct tasks *tasks = *state;
+
+    tasks->rules.live_interval_ms = 1000;
+    tasks_open(tasks);
+    accept_at(tasks, "one", 10);
+    accept_at(tasks, "two", 12);
+    tasks_pass_ms(tasks, 1000);
+    assert_true(tasklog_table_show(tasks->table, tasks->now, &tasks->results));
+    expect_next(tasks, 12, "", 0, 2);
+    accept_at(tasks, "@task start", 20);
+    expect_next(tasks, 13, "restarted", 0, 2);
+    accept_at(tasks, "@task end", 22);
+    expect_next(tasks, 23, "marker", 0, 0);
+    accept_at(tasks, "late", 24);
+    assert_int_equal(tasklog_table_show_late(tasks->table, &tasks->results), 0);
+    expect_next(tasks, 25, "marker", 0, 1);
+    tasks_close(tasks);
+}
+
+/* However fast it is read again: what the clock did then, the lines' times do now. */
+static void time_passes_for_a_task_as_its_lines_say(void **state)
+{
+    struct tasks *tasks = *state;
+
+    tasks->rules.idle_ms = 10000;
+    tasks->rules.max_runtime_ms = 25000;
+    tasks->rules.late_window_ms = 5000;
+    tasks_open(tasks);
+    accept_at(tasks, "one", 10);
+    tasks_pass_ms(tasks, 12000); /* idle for 10 s, and late since 2 */
+    accept_at(tasks, "two", 12);
+    expect_next(tasks, 11, "idle", 10000000, 1);
+    tasks_pass_ms(tasks, 4000); /* the window is over: another run */
+    accept_at(tasks, "three", 14);
+    assert_int_equal(tasks->results.count, 1);
+    expect_next(tasks, 13, "idle", 10000000, 2);
+    for (int i = 1; i <= 3; i++) { /* at 9, 18 and 27 s of its own */
+        tasks_pass_ms(tasks, 9000);
+        accept_at(tasks, "more", 14 + 2 * i);
+    }
+    expect_next(tasks, 19, "max_runtime", 41000000, 3);
+    tasks_close(tasks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +632,8 @@ int main(void)
         cmocka_unit_test_setup(running_tasks_can_be_shown_one_at_a_time, begin),
         cmocka_unit_test_setup(a_table_that_is_dropped_with_all_its_tasks_leaks_nothing, begin),
         cmocka_unit_test_setup(rules_are_copied, begin),
+        cmocka_unit_test_setup(a_result_tells_where_its_last_line_was, begin),
+        cmocka_unit_test_setup(time_passes_for_a_task_as_its_lines_say, begin),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,26 @@ int tasklog_collector_died(struct tasklog_collector *collector, const struct tas
 int tasklog_collector_note(struct tasklog_collector *collector, const struct tasklog_line *source,
                            const char *text, uint64_t count) __attribute__((warn_unused_result));
 
+/*
+ * For a front whose source keeps its lines until it is told otherwise (tasklog_config_set_shared). Lines are
+ * numbered as they are taken, upwards; `given` is the number of the last one, and `needed` the lowest whose task
+ * is running, may take late lines, or has a result that is neither in the database nor a dead letter: UINT64_MAX
+ * if there is none. Whoever reads all lines again from that one on loses nothing of those tasks.
+ */
+struct tasklog_span {
+    uint64_t given;
+    uint64_t needed;
+};
+struct tasklog_span tasklog_collector_span(struct tasklog_collector *collector);
+
+/*
+ * For such a front, too: all that was logged up to `until_us` (as the clock's wall_us) has been given. Time-outs
+ * pass up to there and no further, so that none passes before the first call. `at_end`: nothing is left to be
+ * read, as far as the front knows; otherwise running tasks are not shown.
+ */
+void tasklog_collector_read_until(struct tasklog_collector *collector, int64_t until_us,
+                                  bool at_end);
+
 /* Counts a message that is no task's line; says so now and then. `tag` is shown with what is wrong. */
 void tasklog_collector_reject(struct tasklog_collector *collector, const char *tag,
                               size_t tag_bytes, const char *why);
@@ -133,5 +153,8 @@ void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
 
 /* Stops at once if that has not been done. Takes NULL. */
 void tasklog_collector_free(struct tasklog_collector *collector);
+
+/* The same, but the config is the caller's again, and may be another collector's. */
+struct tasklog_config *tasklog_collector_end(struct tasklog_collector *collector);
 
 #endif

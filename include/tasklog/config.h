@@ -32,6 +32,13 @@ int tasklog_config_set(struct tasklog_config *config, const char *name, const ch
 /* Does the parameter take several values? */
 bool tasklog_config_is_list(const char *name);
 
+/*
+ * For a front whose source keeps its lines until it is told otherwise, and gives them to somebody else if this
+ * process ends: its lines have a source_position, rows need the field `position`, and the spool holds nothing
+ * that a start would need: it is emptied then, but for dead letters. Before the check.
+ */
+void tasklog_config_set_shared(struct tasklog_config *config);
+
 /* Looks at all parameters together, after the last one was set: is a required one missing, is a column
  * named twice, is the connection string well-formed? Opens nothing. Returns as above. */
 int tasklog_config_check(struct tasklog_config *config, char *error)

@@ -48,7 +48,7 @@ struct tasklog_spool_options {
 
 /*
  * Opens the folder, making it (and its parents) if needed, for this process alone. Nothing can be
- * written before tasklog_spool_replay has been called.
+ * written before tasklog_spool_replay has been called, or tasklog_spool_release for all there is.
  *
  * Returns 0, or negative errno with a line in `error` (TASKLOG_SPOOL_ERROR_BYTES): -EBUSY when another
  * process has it.

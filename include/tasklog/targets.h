@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A file of targets for doors that have no configuration language of their own: INI, a section per
- * target with the parameters of config.h and the kinds it takes, and one section that says which
- * journal is read:
+ * target with the parameters of config.h and the kinds it takes, and one section that says what is read, a
+ * journal, or a topic of Kafka (then in place of [journal] it is [kafka]):
  *
  *     [journal]
  *     namespace = tasks
@@ -28,8 +28,10 @@
 
 /* Where tasklog-journald has its spools, unless systemd names another folder. */
 #define TASKLOG_STATE_FOLDER "/var/lib/tasklog-journald"
+/* … and tasklog-kafka. */
+#define TASKLOG_KAFKA_STATE_FOLDER "/var/lib/tasklog-kafka"
 
-enum { TASKLOG_TARGETS_MAX = 64, TASKLOG_KINDS_MAX = 256 };
+enum { TASKLOG_TARGETS_MAX = 64, TASKLOG_KINDS_MAX = 256, TASKLOG_PROPERTIES_MAX = 64 };
 
 /* Where to begin when the spool knows nothing yet. */
 enum tasklog_since {
@@ -44,6 +46,19 @@ struct tasklog_journal {
     enum tasklog_since since;
 };
 
+struct tasklog_property {
+    char *name;
+    char *value;
+};
+
+struct tasklog_kafka {
+    char *brokers; /* all three are there, or none: then the file is for the journal */
+    char *topic;
+    char *group;
+    struct tasklog_property properties[TASKLOG_PROPERTIES_MAX]; /* for librdkafka as they are */
+    size_t property_count;
+};
+
 struct tasklog_named_target {
     char *name; /* of its section */
     char *kinds[TASKLOG_KINDS_MAX];
@@ -53,13 +68,14 @@ struct tasklog_named_target {
 
 struct tasklog_targets {
     struct tasklog_journal journal;
+    struct tasklog_kafka kafka;
     struct tasklog_named_target targets[TASKLOG_TARGETS_MAX]; /* at least one */
     size_t count;
 };
 
 /*
- * Reads the file. A target without `spool` gets the folder of its name below `state_folder`. Opens
- * nothing else.
+ * Reads the file. A target without `spool` gets the folder of its name below `state_folder`, NULL = where the
+ * door that the file is for has its spools. Opens nothing else.
  *
  * Returns 0, or negative errno with a line in `error` (TASKLOG_ERROR_BYTES) that names file, line and
  * parameter, and what is accepted.

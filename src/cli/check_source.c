@@ -74,7 +74,7 @@ static void read_sections(struct source *source, const char *path)
     struct tasklog_targets *targets;
     char error[TASKLOG_ERROR_BYTES];
 
-    if (tasklog_targets_read(path, TASKLOG_STATE_FOLDER, error, &targets) < 0) {
+    if (tasklog_targets_read(path, NULL, error, &targets) < 0) {
         cli_error("%s", error);
         source->mistakes++;
         return;

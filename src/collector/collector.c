@@ -86,7 +86,8 @@ static bool must_wait(const struct tasklog_collector *collector)
 
 static bool shows_live(const struct tasklog_collector *collector)
 {
-    return !collector->away && collector->queue.count < LIVE_QUEUE_MAX && !must_wait(collector);
+    return !collector->away && !collector->behind && collector->queue.count < LIVE_QUEUE_MAX &&
+           !must_wait(collector);
 }
 
 static int64_t next_due_ms(const struct tasklog_collector *collector)
@@ -103,10 +104,20 @@ void collector_wake_timer(struct tasklog_collector *collector)
         pthread_cond_signal(&collector->due);
 }
 
+/* The earlier of now and a moment of the wall's clock. */
+static struct tasklog_now as_of(struct tasklog_now now, int64_t wall_us)
+{
+    if (wall_us >= now.wall_us)
+        return now;
+    return (struct tasklog_now){.mono_ms = now.mono_ms - (now.wall_us - wall_us) / 1000,
+                                .wall_us = wall_us};
+}
+
 /* Does what is due, and returns when the next thing will be. */
 static int64_t tick(struct tasklog_collector *collector)
 {
-    struct tasklog_now now = collector_now(collector);
+    struct tasklog_now real = collector_now(collector);
+    struct tasklog_now now = as_of(real, collector->read_until_us);
     struct tasklog_results results = {0};
 
     collector_close_dead(collector, now);
@@ -116,10 +127,11 @@ static int64_t tick(struct tasklog_collector *collector)
     collector_spool_release(collector);
     while (shows_live(collector) && tasklog_table_show(collector->table, now, &collector->queue))
         ;
-    collector_note_age(collector, now.mono_ms);
+    collector_note_age(collector, real.mono_ms);
     int64_t due_ms = next_due_ms(collector);
-    /* What is still due has failed for want of memory. */
-    return due_ms > now.mono_ms ? due_ms : now.mono_ms + NO_MEMORY_RETRY_MS;
+    if (due_ms <= now.mono_ms) /* what is still due has failed for want of memory */
+        return real.mono_ms + NO_MEMORY_RETRY_MS;
+    return due_ms > real.mono_ms ? due_ms : INT64_MAX; /* reading on will wake us */
 }
 
 static void *collector_timer(void *argument)
@@ -169,16 +181,20 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
     if (collector->gate && collector_gate_look(collector, &line, now, &sight) < 0)
         return false;
     line.position = collector_spool_reserve(collector, &line, now.mono_ms);
-    if (line.position == 0 && line.cursor_bytes > 0 && collector->spool)
+    if (line.position == 0 && (line.cursor_bytes > 0 || line.source_position != 0) &&
+        collector->spool)
         return false; /* its source keeps it */
     if (collector->gate && !collector_gate_admits(collector, given, &line, &sight, now.mono_ms))
         return true;
+    if (line.source_position != 0)
+        now = as_of(now, line.time_us);
     int r = tasklog_table_accept(collector->table, &line, now, tight, &collector->queue);
     if (r < 0)
         return false;
     uint64_t run = r > 0 ? tasklog_table_last_run(collector->table) : 0;
     if (r > 0 && line.position != 0 && run != 0) {
         entry_write_line(collector->spool, &line, now, tight, run);
+        collector->last_position = line.position;
         collector_spool_at(collector, line.cursor, line.cursor_bytes, line.position);
         collector_spool_mark(collector, line.position);
     } else if (r > 0 && collector->spool) {
@@ -216,6 +232,27 @@ size_t tasklog_collector_accept(struct tasklog_collector *collector,
     if (refused)
         collector_gate_say(collector);
     return taken;
+}
+
+struct tasklog_span tasklog_collector_span(struct tasklog_collector *collector)
+{
+    pthread_mutex_lock(&collector->lock);
+    struct tasklog_span span = {.given = collector->last_position,
+                                .needed = tasklog_table_oldest(collector->table)};
+    pthread_mutex_unlock(&collector->lock);
+    return span;
+}
+
+void tasklog_collector_read_until(struct tasklog_collector *collector, int64_t until_us,
+                                  bool at_end)
+{
+    pthread_mutex_lock(&collector->lock);
+    collector->read_until_us = until_us;
+    collector->behind = !at_end;
+    struct tasklog_now now = as_of(collector_now(collector), until_us);
+    if (next_due_ms(collector) <= now.mono_ms)
+        pthread_cond_signal(&collector->due);
+    pthread_mutex_unlock(&collector->lock);
 }
 
 size_t tasklog_collector_cursor(struct tasklog_collector *collector, char *buffer)
@@ -358,6 +395,8 @@ int tasklog_collector_new(struct tasklog_config *config, const struct tasklog_ho
         goto failed;
     collector->hooks = *hooks;
     collector->timer_wake_ms = collector->writing_since_ms = INT64_MAX;
+    collector->read_until_us = config->is_shared ? 0 : INT64_MAX;
+    collector->behind = config->is_shared;
     if (getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
         r = -errno;
         goto failed;
@@ -501,8 +540,14 @@ void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
 
 void tasklog_collector_free(struct tasklog_collector *collector)
 {
-    if (!collector)
-        return;
+    if (collector)
+        tasklog_config_free(tasklog_collector_end(collector));
+}
+
+struct tasklog_config *tasklog_collector_end(struct tasklog_collector *collector)
+{
+    struct tasklog_config *config = collector->config;
+
     tasklog_collector_stop(collector, 0);
     put_off_empty(&collector->put_off, &collector->queue);
     tasklog_results_clear(&collector->queue);
@@ -521,6 +566,6 @@ void tasklog_collector_free(struct tasklog_collector *collector)
     pthread_cond_destroy(&collector->due);
     pthread_cond_destroy(&collector->done);
     pthread_mutex_destroy(&collector->lock);
-    tasklog_config_free(collector->config);
     free(collector);
+    return config;
 }

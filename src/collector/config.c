@@ -347,7 +347,8 @@ static void fill(const struct mapping_list *list, struct tasklog_column *columns
     for (size_t i = 0; i < list->count; i++)
         columns[i] = (struct tasklog_column){.name = list->items[i].column,
                                              .type = field_infos[list->items[i].field].type,
-                                             .appends = list->items[i].field == FIELD_LOG};
+                                             .appends = list->items[i].field == FIELD_LOG,
+                                             .guards = list->items[i].field == FIELD_POSITION};
 }
 
 static const struct mapping *mapping_at(const struct tasklog_config *config, size_t i)
@@ -404,10 +405,51 @@ static int check_target(const struct tasklog_config *config, char *error)
     return r;
 }
 
+static bool has_field(const struct mapping_list *list, enum field field)
+{
+    size_t i = 0;
+
+    while (i < list->count && list->items[i].field != field)
+        i++;
+    return i < list->count;
+}
+
+/* Of a source that others may read, too, each row says how far in it it is; of another there is no such place. */
+static int check_source(const struct tasklog_config *config, char *error)
+{
+    const char *wrong = NULL;
+
+    if (!config->is_shared && has_field(&config->columns, FIELD_POSITION))
+        wrong = "parameter \"columns\": the field \"position\" is for tasklog-kafka only";
+    else if (config->is_shared && !has_field(&config->columns, FIELD_POSITION))
+        wrong = "parameter \"columns\": \"position=COLUMN\" is required, a bigint (SQLite: "
+                "integer) column that "
+                "no one else writes: by it a row never goes back to an older or a shorter log";
+    else if (config->is_shared && config->mode == TASKLOG_UPDATE &&
+             has_field(&config->keys, FIELD_START_TIME))
+        wrong = "parameter \"key\": \"start_time\" takes mode \"upsert\" here, for what has been "
+                "read again "
+                "from its middle begins later";
+    else if (config->is_shared && config->spool && !config->spool[0])
+        wrong = "parameter \"spool\" cannot be \"off\": what memory cannot hold and dead letters "
+                "go there";
+    if (!wrong)
+        return 0;
+    snprintf(error, TASKLOG_ERROR_BYTES, "%s", wrong);
+    return -EINVAL;
+}
+
+void tasklog_config_set_shared(struct tasklog_config *config)
+{
+    config->is_shared = true;
+}
+
 int tasklog_config_check(struct tasklog_config *config, char *error)
 {
     int r = check_required(config, error);
 
+    if (r == 0)
+        r = check_source(config, error);
     if (r < 0)
         return r;
     if (config->keys.count == 0) {

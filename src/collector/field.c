@@ -27,6 +27,7 @@ const struct field_info field_infos[FIELD_COUNT] = {
     [FIELD_END_REASON] = {"end_reason", TASKLOG_TEXT, false},
     [FIELD_COMPLETE] = {"complete", TASKLOG_BOOLEAN, false},
     [FIELD_UPDATED_AT] = {"updated_at", TASKLOG_TIME, false},
+    [FIELD_POSITION] = {"position", TASKLOG_INTEGER, false},
 };
 
 enum field field_by_name(const char *name, size_t name_bytes)

@@ -29,6 +29,7 @@ enum field {
     FIELD_END_REASON,
     FIELD_COMPLETE,
     FIELD_UPDATED_AT,
+    FIELD_POSITION,
     FIELD_COUNT
 };
 

@@ -415,7 +415,9 @@ int collector_spool_open(struct tasklog_collector *collector, char *error)
     if (r < 0)
         return r;
     r = open_readers(collector, error);
-    if (r == 0)
+    if (config->is_shared) /* who has the source's lines now is told by the source */
+        tasklog_spool_release(collector->spool, UINT64_MAX);
+    else if (r == 0)
         r = replay_spool(collector, error);
     if (r < 0)
         return r;
@@ -607,7 +609,8 @@ static int keep_task(void *context, const char *data, size_t bytes, uint64_t *re
 
 void collector_spool_forward(struct tasklog_collector *collector)
 {
-    if (!collector->spool || collector->away ||
+    /* (Where a source's lines are needed from, only their own places tell.) */
+    if (!collector->spool || collector->config->is_shared || collector->away ||
         tasklog_spool_segment_count(collector->spool) == collector->spool_segments)
         return;
     if (recent_lines(collector) < tasklog_table_oldest(collector->table))

@@ -76,6 +76,8 @@ static struct tasklog_value value_of(enum field field, const struct tasklog_repo
         return number_value(report->complete);
     case FIELD_UPDATED_AT:
         return number_value(now_us);
+    case FIELD_POSITION:
+        return number_value(report->position);
     case FIELD_COUNT:
         break;
     }

@@ -37,6 +37,7 @@ struct tasklog_config {
     size_t trusted_count;
     int64_t sender_max_tasks; /* open ones of a sender, 0 = any number */
     int64_t sender_max_rate;  /* lines of a sender in a second, likewise */
+    bool is_shared;           /* the front's source keeps its lines, and others may read it, too */
     /* Made of the above by the check: */
     struct tasklog_target target;
     struct tasklog_column target_keys[MAPPINGS_MAX];

@@ -101,6 +101,76 @@ static int set_journal(struct reading *reading)
                    "\"since\"");
 }
 
+/* ---- [kafka] ---- */
+
+/* What would break the promises of tasklog-kafka, or has a parameter of its own. */
+static bool is_ours(const char *property)
+{
+    static const char *const names[] = {
+        "bootstrap.servers",    "metadata.broker.list", "group.id",
+        "enable.auto.commit",   "auto.commit.enable",   "enable.auto.offset.store",
+        "enable.partition.eof", "auto.offset.reset",    "partition.assignment.strategy"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcasecmp(property, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static int add_property(struct reading *reading)
+{
+    struct tasklog_kafka *kafka = &reading->targets->kafka;
+
+    if (!strchr(reading->name, '.'))
+        return fail_in(
+            reading, -EINVAL,
+            "unknown parameter; this section takes \"brokers\", \"topic\", \"group\", and "
+            "properties of librdkafka, such as \"security.protocol\"");
+    if (is_ours(reading->name))
+        return fail_in(
+            reading, -EINVAL,
+            "this property of librdkafka cannot be set: tasklog-kafka does it, by \"brokers\" "
+            "and \"group\" or as no line may be lost");
+    if (kafka->property_count == TASKLOG_PROPERTIES_MAX)
+        return fail_in(reading, -EINVAL, "no more than 64 properties are taken");
+    struct tasklog_property *property = &kafka->properties[kafka->property_count++];
+    property->name = strdup(reading->name);
+    property->value = strdup(reading->value);
+    return property->name && property->value ? 0 : fail_in(reading, -ENOMEM, "out of memory");
+}
+
+static int set_kafka(struct reading *reading)
+{
+    struct tasklog_kafka *kafka = &reading->targets->kafka;
+    char **place = strcasecmp(reading->name, "brokers") == 0 ? &kafka->brokers
+                   : strcasecmp(reading->name, "topic") == 0 ? &kafka->topic
+                   : strcasecmp(reading->name, "group") == 0 ? &kafka->group
+                                                             : NULL;
+
+    if (!place)
+        return add_property(reading);
+    if (place == &kafka->topic && reading->value[0] == '^') /* librdkafka's patterns */
+        return fail_in(reading, -EINVAL, "parameter \"topic\" takes the name of one topic");
+    return set_text(reading, place);
+}
+
+static int check_kafka(struct reading *reading)
+{
+    const struct tasklog_kafka *kafka = &reading->targets->kafka;
+    const struct tasklog_journal *journal = &reading->targets->journal;
+
+    if (!kafka->brokers && !kafka->topic && !kafka->group && kafka->property_count == 0)
+        return 0;
+    if (!kafka->brokers || !*kafka->brokers || !kafka->topic || !*kafka->topic || !kafka->group ||
+        !*kafka->group)
+        return fail_at(
+            reading, reading->line, -EINVAL,
+            "[kafka]: \"brokers\" (host:port, ...), \"topic\" and \"group\" are required");
+    if (journal->namespace_name || journal->directory || journal->since != TASKLOG_SINCE_NOW)
+        return fail_at(reading, reading->line, -EINVAL, "either [journal] or [kafka], not both");
+    return 0;
+}
+
 /* ---- a target ---- */
 
 static struct tasklog_named_target *find_section(struct reading *reading)
@@ -191,8 +261,9 @@ static int finish_parameter(struct reading *reading)
 {
     if (!reading->name[0] || reading->result < 0)
         return reading->result;
-    int r =
-        strcasecmp(reading->section, "journal") == 0 ? set_journal(reading) : set_target(reading);
+    int r = strcasecmp(reading->section, "journal") == 0 ? set_journal(reading)
+            : strcasecmp(reading->section, "kafka") == 0 ? set_kafka(reading)
+                                                         : set_target(reading);
     reading->name[0] = '\0';
     return r;
 }
@@ -221,7 +292,7 @@ static int take_line(void *context, const char *section, const char *name, const
     reading->name_line = reading->line;
     if (!section[0]) {
         fail_at(reading, reading->line, -EINVAL,
-                "a parameter must stand in a section: [journal] or [name of a target]");
+                "a parameter must stand in a section: [journal], [kafka] or [name of a target]");
         return 0;
     }
     return 1;
@@ -255,6 +326,12 @@ static int check_all(struct reading *reading)
     if (journal->namespace_name && journal->directory)
         return fail_at(reading, reading->line, -EINVAL,
                        "[journal]: either \"namespace\" or \"directory\", not both");
+    if (check_kafka(reading) < 0)
+        return reading->result;
+    bool is_kafka = targets->kafka.brokers != NULL;
+    const char *folder = reading->state_folder ? reading->state_folder
+                         : is_kafka            ? TASKLOG_KAFKA_STATE_FOLDER
+                                               : TASKLOG_STATE_FOLDER;
     for (size_t i = 0; i < targets->count; i++) {
         struct tasklog_named_target *target = &targets->targets[i];
         snprintf(reading->section, sizeof(reading->section), "%s", target->name);
@@ -262,12 +339,14 @@ static int check_all(struct reading *reading)
         if (target->kind_count == 0)
             return fail_in(reading, -EINVAL, "parameter \"kinds\" is required");
         const char *given = tasklog_config_spool(target->config);
-        if (given && !*given)
+        if (is_kafka)
+            tasklog_config_set_shared(target->config);
+        if (given && !*given && !is_kafka)
             return fail_in(
                 reading, -EINVAL,
                 "parameter \"spool\" cannot be \"off\": it keeps how far the journal was read");
         if (!tasklog_config_has_spool(target->config)) {
-            snprintf(spool, sizeof(spool), "%s/%s", reading->state_folder, target->name);
+            snprintf(spool, sizeof(spool), "%s/%s", folder, target->name);
             int r = tasklog_config_set(target->config, "spool", spool, error);
             if (r < 0)
                 return fail_in(reading, r, error);
@@ -329,6 +408,13 @@ void tasklog_targets_free(struct tasklog_targets *targets)
         tasklog_config_free(target->config);
         free(target->name);
     }
+    for (size_t i = 0; i < targets->kafka.property_count; i++) {
+        free(targets->kafka.properties[i].name);
+        free(targets->kafka.properties[i].value);
+    }
+    free(targets->kafka.brokers);
+    free(targets->kafka.topic);
+    free(targets->kafka.group);
     free(targets->journal.namespace_name);
     free(targets->journal.directory);
     free(targets);

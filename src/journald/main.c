@@ -181,6 +181,11 @@ static int serve(const char *path, const char *state_folder)
     int signal_fd = -1;
     int r = tasklog_targets_read(path, state_folder, error, &daemon.targets);
 
+    if (r == 0 && daemon.targets->kafka.brokers) {
+        snprintf(error, sizeof(error), "%s: is for tasklog-kafka: it has a section [kafka]", path);
+        tasklog_targets_free(daemon.targets);
+        r = -EINVAL;
+    }
     if (r < 0) {
         say(NULL, LOG_ERR, error);
         return EXIT_FAILURE;

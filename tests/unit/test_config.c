@@ -19,7 +19,7 @@
 
 #define FIELDS                                                                                  \
     "task_id kind host status log summary start_time end_time duration processed failed total " \
-    "lines bytes warnings errors first_error counters end_reason complete updated_at"
+    "lines bytes warnings errors first_error counters end_reason complete updated_at position"
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static char error[TASKLOG_ERROR_BYTES];
@@ -423,6 +423,7 @@ static void every_field_goes_into_a_column_of_its_type(void **state)
         set(config, "columns", value);
     }
     set(config, "mode", "upsert");
+    tasklog_config_set_shared(config); /* or there is no position */
     assert_int_equal(tasklog_config_check(config, error), 0);
 
     const struct tasklog_target *target = &config->target;
@@ -536,6 +537,34 @@ static void what_is_required_is_missed_by_name(void **state)
     refuse_all(config, "parameter \"columns\" is required");
     set(config, "columns", "log=task_log");
     assert_int_equal(tasklog_config_check(config, error), 0);
+}
+
+static void refuse_for(struct tasklog_config *config, const char *part)
+{
+    assert_int_equal(tasklog_config_check(config, error), -EINVAL);
+    if (!strstr(error, part))
+        fail_msg("no \"%s\" in \"%s\"", part, error);
+}
+
+static void what_others_may_read_too_has_a_position_and_no_other_has(void **state)
+{
+    struct tasklog_config *config = *state;
+
+    set_required(config);
+    tasklog_config_set_shared(config);
+    refuse_for(config, "\"position=COLUMN\" is required");
+    set(config, "columns", "position=p");
+    set(config, "spool", "off");
+    refuse_for(config, "\"spool\" cannot be \"off\"");
+    set(config, "spool", "/s");
+    assert_int_equal(tasklog_config_check(config, error), 0);
+    assert_true(config->target.columns[config->columns.count - 1].guards);
+    set(config, "key", "start_time=begun");
+    refuse_for(config, "\"start_time\" takes mode \"upsert\" here");
+    set(config, "mode", "upsert");
+    assert_int_equal(tasklog_config_check(config, error), 0);
+    config->is_shared = false;
+    refuse_for(config, "\"position\" is for tasklog-kafka only");
 }
 
 static void a_check_may_be_repeated(void **state)
@@ -694,6 +723,7 @@ int main(void)
         TEST(only_what_never_changes_may_stand_in_a_key),
         TEST(the_sixty_fifth_column_is_refused),
         TEST(what_is_required_is_missed_by_name),
+        TEST(what_others_may_read_too_has_a_position_and_no_other_has),
         TEST(a_check_may_be_repeated),
         cmocka_unit_test(a_column_is_named_once),
         TEST(a_column_is_named_once_in_a_key),

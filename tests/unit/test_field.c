@@ -13,7 +13,7 @@
 /* As the contract lists them. */
 #define ALL_FIELDS                                                                              \
     "task_id kind host status log summary start_time end_time duration processed failed total " \
-    "lines bytes warnings errors first_error counters end_reason complete updated_at"
+    "lines bytes warnings errors first_error counters end_reason complete updated_at position"
 
 static void the_fields_are_those_of_the_contract(void **state)
 {

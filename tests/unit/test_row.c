@@ -43,6 +43,8 @@ static int set_up(void **state)
         snprintf(value, sizeof(value), "%s=c_%s", field_infos[i].name, field_infos[i].name);
         assert_int_equal(tasklog_config_set(config, "columns", value, error), 0);
     }
+    tasklog_config_set_shared(config); /* or there is no position */
+    assert_int_equal(tasklog_config_set(config, "mode", "upsert", error), 0);
     assert_int_equal(tasklog_config_check(config, error), 0);
     tasks_init(&tasks);
     tasks_open(&tasks);
@@ -165,6 +167,7 @@ static void a_final_result_fills_every_column(void **state)
         "c_end_reason = \"marker\"\n"
         "c_complete = 1\n"
         "c_updated_at = now\n"
+        "c_position = NULL\n"
         "append_at -1\n");
 }
 
@@ -193,6 +196,7 @@ static void what_was_never_reported_is_null(void **state)
                           "c_end_reason = \"marker\"\n"
                           "c_complete = 1\n"
                           "c_updated_at = now\n"
+                          "c_position = NULL\n"
                           "append_at -1\n");
 }
 
@@ -223,6 +227,7 @@ static void a_live_result_has_no_end(void **state)
                                                "c_end_reason = \"\"\n"
                                                "c_complete = 0\n"
                                                "c_updated_at = now\n"
+                                               "c_position = NULL\n"
                                                "append_at -1\n");
 }
 
@@ -250,6 +255,7 @@ static void an_open_result_has_the_log_so_far(void **state)
                                                "c_end_reason = \"\"\n"
                                                "c_complete = 0\n"
                                                "c_updated_at = now\n"
+                                               "c_position = NULL\n"
                                                "append_at -1\n");
 }
 
@@ -288,6 +294,7 @@ static void a_late_result_appends_behind_what_is_stored(void **state)
                         "c_end_reason = \"marker\"\n"
                         "c_complete = 1\n"
                         "c_updated_at = now\n"
+                        "c_position = NULL\n"
                         "append_at %zu\n",
              strlen(stored) - 2);
     expect_row(TASKLOG_RESULT_LATE, expected);

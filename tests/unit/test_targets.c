@@ -153,6 +153,51 @@ static int remove_file(void **state)
     return unlink(path);
 }
 
+#define KAFKA "[kafka]\nbrokers=b:9092\ntopic=t\ngroup=g\n"
+
+static void a_topic_takes_the_place_of_the_journal(void **state)
+{
+    (void)state;
+    assert_int_equal(read_text(KAFKA "security.protocol = ssl\nssl.ca.location = /ca\n" TARGET
+                                     "  position=p\n"),
+                     0);
+    const struct tasklog_kafka *kafka = &targets->kafka;
+    assert_string_equal(kafka->brokers, "b:9092");
+    assert_string_equal(kafka->topic, "t");
+    assert_string_equal(kafka->group, "g");
+    assert_int_equal(kafka->property_count, 2);
+    assert_string_equal(kafka->properties[0].name, "security.protocol");
+    assert_string_equal(kafka->properties[1].value, "/ca");
+}
+
+static void what_is_wrong_with_a_topic_is_named(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *part;
+    } files[] = {
+        {KAFKA TARGET, "[a]: parameter \"columns\": \"position=COLUMN\" is required"},
+        {TARGET "  position=p\n", "the field \"position\" is for tasklog-kafka only"},
+        {KAFKA TARGET "  position=p\nspool=off\n", "\"spool\" cannot be \"off\": what memory"},
+        {"[kafka]\nbrokers=b\ntopic=t\n" TARGET, "\"brokers\" (host:port, ...), \"topic\" and "
+                                                 "\"group\" are required"},
+        {KAFKA "group =\n" TARGET, "and \"group\" are required"},
+        {"[kafka]\ntopic=^t.*\n" TARGET, ":2: [kafka]: parameter \"topic\" takes the name of one"},
+        {KAFKA "partition=1\n" TARGET, ":5: [kafka]: unknown parameter; this section takes"},
+        {KAFKA "enable.auto.commit=true\n" TARGET,
+         ":5: [kafka]: this property of librdkafka cannot"},
+        {KAFKA "Group.Id=x\n" TARGET, ":5: [kafka]: this property of librdkafka cannot"},
+        {KAFKA "[journal]\nnamespace=n\n" TARGET, "either [journal] or [kafka], not both"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        assert_int_equal(read_text(files[i].text), -EINVAL);
+        if (!strstr(error, files[i].part))
+            fail_msg("no \"%s\" in \"%s\"", files[i].part, error);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +205,8 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_named_with_its_line),
         cmocka_unit_test(a_long_line_is_told_and_may_go_on_in_the_next),
         cmocka_unit_test(a_file_that_is_not_there_is_named),
+        cmocka_unit_test(a_topic_takes_the_place_of_the_journal),
+        cmocka_unit_test(what_is_wrong_with_a_topic_is_named),
     };
 
     return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -50,6 +50,9 @@ COMMAND_OBJ := $(CLI_OBJ) $(STORE_OBJ) $(B)/src/cli/main.o
 JOURNALD    := $(B)/tasklog-journald
 JOURNALD_LIB := $(B)/libtasklog-journald.a
 JOURNALD_OBJ := $(call objects,src/journald/*.c)
+KAFKA       := $(B)/tasklog-kafka
+KAFKA_OBJ   := $(call objects,src/kafka/*.c)
+KAFKA_PURE  := $(B)/src/kafka/message.o $(B)/src/kafka/track.o
 SUPPORT_OBJ := $(call objects,tests/support/*.c)
 UNIT        := $(call tests,unit)
 STORE       := $(call tests,store)
@@ -57,7 +60,7 @@ FUZZ        := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 # The unit tests of the code that has threads: the queue of the command, and a file of the collector each.
 THREADED    := $(filter $(B)/tests/unit/test_collector% $(B)/tests/unit/test_queue $(patsubst src/collector/%.c,$(B)/tests/unit/test_%, \
                  $(wildcard src/collector/*.c)),$(UNIT))
-ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(COMMAND_OBJ) $(JOURNALD_OBJ) $(SUPPORT_OBJ) $(UNIT:=.o) $(STORE:=.o) $(FUZZ:%=$(B)/tests/fuzz/%.o)
+ALL_OBJ     := $(LIB_OBJ) $(MODULE_OBJ) $(COMMAND_OBJ) $(JOURNALD_OBJ) $(KAFKA_OBJ) $(SUPPORT_OBJ) $(UNIT:=.o) $(STORE:=.o) $(FUZZ:%=$(B)/tests/fuzz/%.o)
 
 # Functions that a test puts its own in place of:  WRAP_test_table = -Wl,--wrap=malloc
 WRAP_MEMORY         = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
@@ -102,7 +105,7 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: $(LIB) $(MODULE) $(COMMAND) $(STORE_PART) $(JOURNALD) ## build module, command and journal reader (the default)
+all: $(LIB) $(MODULE) $(COMMAND) $(STORE_PART) $(JOURNALD) $(KAFKA) ## build module, command and readers (the default)
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -280,11 +283,15 @@ $(JOURNALD): $(B)/src/journald/main.o $(JOURNALD_LIB) $(LIB)
 	@echo "  LINK $@"
 	$(Q)$(LINK) -o $@ $^ $(LIBS) -linih -lsystemd
 
-$(UNIT) $(STORE): %: %.o $(SUPPORT_OBJ) $(CLI_LIB) $(JOURNALD_LIB) $(LIB)
+$(KAFKA): $(KAFKA_OBJ) $(LIB)
+	@echo "  LINK $@"
+	$(Q)$(LINK) -o $@ $^ $(LIBS) -linih -lsystemd -lrdkafka
+
+$(UNIT) $(STORE): %: %.o $(SUPPORT_OBJ) $(CLI_LIB) $(JOURNALD_LIB) $(KAFKA_PURE) $(LIB)
 	@echo "  LINK $@"
 	$(Q)$(LINK) $(WRAP_$(@F)) -o $@ $(filter %.o %.a,$^) -lcmocka $(LIBS) -linih
 
-$(FUZZ:%=$(B)/%): $(B)/%: $(B)/tests/fuzz/%.o $(LIB)
+$(FUZZ:%=$(B)/%): $(B)/%: $(B)/tests/fuzz/%.o $(KAFKA_PURE) $(LIB)
 	@echo "  LINK $@"
 	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tasklog-kafka: the door of a topic of Kafka. Reads its file of targets, opens the door, and tells systemd how it
+ * is until it is told to stop.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <syslog.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "door.h"
+#include "tasklog/system_clock.h"
+
+#define CONFIGURATION "/etc/tasklog/kafka.conf"
+
+enum { STATUS_MS = 2000, STATUS_BYTES = 256 };
+enum { EXIT_USAGE = 2 };
+
+static void say(const char *target, int severity, const char *text)
+{
+    /* systemd takes the severity off again. */
+    if (getenv("JOURNAL_STREAM"))
+        fprintf(stderr, "<%d>%s%s%s\n", severity, target ? target : "", target ? ": " : "", text);
+    else
+        fprintf(stderr, "%s%s%s\n", target ? target : "", target ? ": " : "", text);
+}
+
+static const struct door_hooks hooks = {.clock = {.now = tasklog_system_now,
+                                                  .now_coarse = tasklog_system_now_coarse},
+                                        .say = say};
+
+static void tell_systemd(struct door *door)
+{
+    struct door_counters counters;
+
+    door_count(door, &counters);
+    sd_notifyf(0,
+               "WATCHDOG=1\nSTATUS=%zu partition%s%s: %llu tasks open, %llu results waiting, "
+               "%llu stored, %llu lines, %llu messages of no task, %llu dead letters",
+               counters.partitions, counters.partitions == 1 ? "" : "s",
+               counters.partitions == 0 ? " (waiting for some)"
+               : counters.at_end        ? ""
+                                        : " (catching up)",
+               (unsigned long long)counters.sum.open_tasks,
+               (unsigned long long)counters.sum.waiting_rows,
+               (unsigned long long)counters.sum.rows_stored, (unsigned long long)counters.sum.lines,
+               (unsigned long long)counters.sum.not_task, (unsigned long long)counters.sum.letters);
+}
+
+/* Until a signal says that it is enough, or the door cannot go on. */
+static int work(struct door *door, int signal_fd)
+{
+    struct pollfd polled = {.fd = signal_fd, .events = POLLIN};
+    int64_t told_ms = 0;
+    int r = 0;
+
+    sd_notify(0, "READY=1");
+    while (r == 0 && poll(&polled, 1, 0) == 0) {
+        int64_t now_ms = tasklog_system_now(NULL).mono_ms;
+        if (now_ms >= told_ms + STATUS_MS) {
+            tell_systemd(door);
+            told_ms = now_ms;
+        }
+        r = door_work(door);
+    }
+    sd_notify(0, "STOPPING=1");
+    return r;
+}
+
+static int serve(const char *path, const char *state_folder)
+{
+    struct tasklog_targets *targets = NULL;
+    struct door *door = NULL;
+    char error[TASKLOG_ERROR_BYTES];
+    sigset_t signals;
+    int r = tasklog_targets_read(path, state_folder, error, &targets);
+
+    /* Before any thread is started, so that all have them blocked. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    if (r == 0 && signal_fd < 0) {
+        r = -errno;
+        snprintf(error, sizeof(error), "signals cannot be waited for: %s", strerror(-r));
+    }
+    if (r == 0 && !targets->kafka.brokers) {
+        r = -EINVAL;
+        snprintf(error, sizeof(error),
+                 "%s: there is no section [kafka] with \"brokers\", \"topic\" and \"group\"", path);
+    }
+    if (r == 0)
+        r = door_open(targets, &hooks, error, &door);
+    if (r < 0)
+        say(NULL, LOG_ERR, error);
+    else
+        r = work(door, signal_fd);
+    door_close(door);
+    tasklog_targets_free(targets);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static const char usage[] =
+    "usage: tasklog-kafka [-c FILE]\n"
+    "\n"
+    "Gathers the log lines of tasks from a topic of Kafka and writes each task's log into\n"
+    "a database row. Several of one group share the topic's partitions.\n"
+    "\n"
+    "  -c, --config FILE  topic and targets (default " CONFIGURATION ")\n"
+    "  -h, --help         print this\n"
+    "\n"
+    "Spools lie below $STATE_DIRECTORY (default " TASKLOG_KAFKA_STATE_FOLDER ").\n";
+
+int main(int count, char **arguments)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    const char *path = CONFIGURATION, *state_folder = getenv("STATE_DIRECTORY");
+    int option;
+
+    while ((option = getopt_long(count, arguments, "c:h", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < count) {
+        fprintf(stderr, "tasklog-kafka: unexpected argument \"%s\"\n%s", arguments[optind], usage);
+        return EXIT_USAGE;
+    }
+    return serve(path, state_folder && *state_folder ? state_folder : NULL);
+}

@@ -19,6 +19,7 @@ from rsyslogd import frame, send, send_raw, wait_until
 
 TASKS = int(os.environ.get("KAFKA_TASKS", "500"))
 LINES = 12
+BETWEEN = 15  # so many other tasks begin between two lines of one
 SEED = int(os.environ.get("KAFKA_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
 STAMP = re.compile(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] ", re.M)
 
@@ -48,10 +49,13 @@ def texts_of(task: int) -> list[str]:
 
 
 def interleaved(first: int, count: int) -> Iterator[bytes]:
-    """Lines of many tasks in turn; each begins when the one before has had a line more."""
-    for step in range(count + LINES + 1):
-        for number in range(max(0, step - count + 1), min(step, LINES) + 1):
-            task = first + step - number
+    """Lines of many tasks in turn: in each step one begins, and older ones have a line."""
+    for step in range(count + LINES * BETWEEN):
+        for number in range(LINES + 1):
+            begun = step - number * BETWEEN
+            if not 0 <= begun < count:
+                continue
+            task = first + begun
             text = texts_of(task)[number] if number < LINES else f"@task end processed={task}"
             yield frame(f"kind[run-{task}]", text)
 
@@ -124,8 +128,8 @@ def test_whatever_happens_to_an_aggregator_each_task_is_one_whole_row(
     print(f"KAFKA_SEED={SEED}")
     chance = random.Random(SEED)
     add_rows(table)
-    with Aggregator(tmp_path / "a", cluster, table, liveInterval=1) as a, \
-            Aggregator(tmp_path / "b", cluster, table, liveInterval=1) as b:
+    with Aggregator(tmp_path / "a", cluster, table, liveInterval=1, lateWindow=1) as a, \
+            Aggregator(tmp_path / "b", cluster, table, liveInterval=1, lateWindow=1) as b:
         everyone = [a, b]
         a.wait_reading()
         b.wait_reading()
@@ -138,7 +142,7 @@ def test_whatever_happens_to_an_aggregator_each_task_is_one_whole_row(
         elif event == "stopped":
             assert a.stop() == 0
         else:
-            everyone.append(Aggregator(tmp_path / "c", cluster, table, liveInterval=1))
+            everyone.append(Aggregator(tmp_path / "c", cluster, table, liveInterval=1, lateWindow=1))
             everyone[-1].start()
         if event == "restarted":
             load.wait_share(chance.uniform(0.6, 0.9))

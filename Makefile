@@ -232,11 +232,13 @@ install: all ## install below DESTDIR: the module to MODDIR, the rest to PREFIX
 	install -D -m 644 $(MODULE) $(DESTDIR)$(MODDIR)/omtasklog.so
 	install -D -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin/tasklog
 	install -D -m 755 $(STORE_PART) $(DESTDIR)$(PREFIX)/lib/tasklog/tasklog-store
-	install -D -m 755 $(JOURNALD) $(DESTDIR)$(PREFIX)/sbin/tasklog-journald
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's,/usr/sbin/,$(PREFIX)/sbin/,' conf/systemd/tasklog-journald.service \
-	    >$(DESTDIR)$(PREFIX)/lib/systemd/system/tasklog-journald.service
-	install -D -m 644 conf/systemd/tasklog-journald.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tasklog-journald.conf
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	for name in tasklog-journald tasklog-kafka; do \
+	    install -D -m 755 $(B)/$$name $(DESTDIR)$(PREFIX)/sbin/$$name && \
+	    sed 's,/usr/sbin/,$(PREFIX)/sbin/,' conf/systemd/$$name.service \
+	        >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$name.service && \
+	    install -m 644 conf/systemd/$$name.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/$$name.conf || exit 1; \
+	done
 	for n in 1 5 8; do \
 	    install -d $(DESTDIR)$(PREFIX)/share/man/man$$n && \
 	    install -m 644 man/*.$$n $(DESTDIR)$(PREFIX)/share/man/man$$n/ || exit 1; \

@@ -27,6 +27,7 @@ enum {
     FULL_POLL_MS = 20,
     LOOK_MS = 1000, /* at the ends of the partitions, so often */
     LOOK_TIMEOUT_MS = 1000,
+    COMMITTED_TIMEOUT_MS = 5000,
     COMMIT_MS = 1000,
     STOP_MS = 1000, /* for what waits to be written */
     SAY_MS = 60000,
@@ -37,6 +38,7 @@ static const int64_t LIVE_US = 10 * 1000 * 1000; /* read up to then: running tas
 struct partition {
     int32_t id;
     int64_t base;      /* of its lines' positions */
+    int64_t start;     /* where to begin, until that was done; -1 = the group has not read it yet */
     int64_t next;      /* offset behind the last message that was given; -1 = none was */
     int64_t end;       /* offset behind the last one that is being given */
     int64_t eof;       /* there was nothing from this offset on */
@@ -186,6 +188,7 @@ static int new_partitions(struct door *door, const rd_kafka_topic_partition_list
         door->partition_count++;
         partition->id = list->elems[i].partition;
         partition->base = base_of(list->elems[i].topic, partition->id);
+        partition->start = list->elems[i].offset >= 0 ? list->elems[i].offset : -1;
         partition->next = partition->end = partition->eof = partition->committed = -1;
     }
     return 0;
@@ -290,6 +293,8 @@ static void rebalanced(rd_kafka_t *kafka, rd_kafka_resp_err_t event,
         return;
     }
     drop_all(door);
+    /* Known here to notice if it is no longer there; else librdkafka asks for it again. */
+    (void)rd_kafka_committed(kafka, list, COMMITTED_TIMEOUT_MS);
     int r = new_partitions(door, list);
     if (r == 0)
         r = new_collectors(door);
@@ -340,6 +345,13 @@ static int take_message(struct door *door, const rd_kafka_message_t *message)
 
     if (!partition)
         return 0;
+    if (partition->start >= 0 && message->offset > partition->start)
+        say(door, LOG_ERR,
+            "%lld messages of partition %d were deleted before they were read: rows of tasks that "
+            "logged "
+            "them lack those lines; the topic must keep messages for longer than a task runs",
+            (long long)(message->offset - partition->start), (int)partition->id);
+    partition->start = -1;
     partition->end = message->offset + 1;
     const char *why = message_read(message->payload ? message->payload : "", message->len,
                                    rd_kafka_message_timestamp(message, NULL) * 1000, &line);

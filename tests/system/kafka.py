@@ -53,7 +53,7 @@ class Cluster:
             self._library.rd_kafka_mock_broker_set_up(self._cluster, number)
 
     def produce(self, payload: bytes, partition: int = 0) -> None:
-        """A message as it is; returns when the broker has it."""
+        """A message as it is; returns when the brokers have it."""
         library = self._library
         if not hasattr(self, "_producer"):
             library.rd_kafka_topic_new.restype = ctypes.c_void_p

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Callable, Iterator
 
 import pytest
 
-from database import Database, Postgresql
+from database import FIELDS, Database, Postgresql, Sqlite
 from kafka import Aggregator, Cluster, Sender
 from rsyslogd import frame, send, send_raw, wait_until
+from tasklog import BUILD
 
 TASKS = int(os.environ.get("KAFKA_TASKS", "500"))
 LINES = 12
@@ -158,3 +160,185 @@ def test_whatever_happens_to_an_aggregator_each_task_is_one_whole_row(
         for each in running:
             assert each.stop() == 0
         expect_still_whole(table, everyone)
+
+
+def test_each_run_has_one_row_of_its_own(tmp_path: Path, cluster: Cluster, table: Postgresql,
+                                         sender: Sender) -> None:
+    """As the Django app's table has it. Who takes over sees the ends of runs whose rows are there already, and
+    not their beginnings."""
+    table.execute(f"ALTER TABLE {table.sql_table} ADD UNIQUE (kind, task_id, start_time)")
+    own_row = {"mode": "upsert", "lateWindow": 1, "liveInterval": 1,
+               "key": ["kind=kind", "task_id=task_id", "start_time=start_time"],
+               "columns": [f"{name}={name}" for name in FIELDS
+                           if name not in ("kind", "task_id", "start_time")]
+               + ["position=log_position"]}
+    tasks = 200
+    with Aggregator(tmp_path / "a", cluster, table, **own_row) as a, \
+            Aggregator(tmp_path / "b", cluster, table, **own_row) as b:
+        a.wait_reading()
+        b.wait_reading()
+        load = Load(sender, 6.0, tasks)
+        load.wait_share(0.6)
+        a.kill9()
+        load.join(60)
+        expect_whole(table, [a, b], tasks)
+        send(sender.socket, "kind[run-7]", "@task start", "again", "@task end")
+        wait_until(lambda: table.execute(f"SELECT count(*) FROM {table.sql_table}")
+                   == [(tasks + 1,)], "a row for the second run", 20)
+        assert b.stop() == 0
+
+
+def test_running_and_silent_tasks_are_shown_as_such(tmp_path: Path, cluster: Cluster,
+                                                    table: Postgresql, sender: Sender) -> None:
+    table.add("runs", "silent")
+    with Aggregator(tmp_path / "a", cluster, table, liveInterval=1, idleTimeout=6) as a:
+        a.wait_reading()
+        send(sender.socket, "kind[silent]", "once")
+        for number in range(4):
+            send(sender.socket, "kind[runs]", f"line {number}")
+            table.wait("runs", lambda row: row.lines == number + 1 and row.status == "RUNNING")
+        assert table.row("runs").end_time is None
+        row = table.wait("silent", seconds=20)
+        assert (row.status, row.end_reason, row.complete) == ("FAILED", "idle", False)
+        assert row.start_time and row.end_time
+        assert 5.9 < (row.end_time - row.start_time).total_seconds() < 12
+
+
+def test_nobody_is_idle_while_the_brokers_are_away(tmp_path: Path, cluster: Cluster,
+                                                   table: Postgresql, sender: Sender) -> None:
+    table.add("silent", "ends")
+    with Aggregator(tmp_path / "a", cluster, table, liveInterval=1, idleTimeout=4) as a:
+        a.wait_reading()
+        send(sender.socket, "kind[silent]", "once")
+        send(sender.socket, "kind[ends]", "before")
+        table.wait("ends", lambda row: row.lines == 1)
+        table.wait("silent", lambda row: row.lines == 1)
+        cluster.down()
+        send(sender.socket, "kind[ends]", "meanwhile", "@task end")
+        quiet_until = time.monotonic() + 7
+        wait_until(lambda: time.monotonic() > quiet_until
+                   or table.row("silent").status != "RUNNING", "time passes")
+        assert table.row("silent").status == table.row("ends").status == "RUNNING"
+        cluster.up()
+        row = table.wait("silent", seconds=30)
+        assert (row.status, row.end_reason) == ("FAILED", "idle")
+        row = table.wait("ends", lambda row: row.complete, seconds=30)
+        assert (row.status, row.lines, row.end_reason) == ("COMPLETED", 2, "marker")
+        assert a.stop() == 0
+
+
+def test_a_database_that_is_away_holds_the_topic_up_and_nothing_else(
+        tmp_path: Path, cluster: Cluster, table: Postgresql, sender: Sender) -> None:
+    tasks = 120
+    add_rows(table, tasks)
+    with Aggregator(tmp_path / "a", cluster, table, memoryBudget="100k", lateWindow=1) as a:
+        a.wait_reading()
+        with table.server_stopped():
+            Load(sender, 1.0, tasks).join(60)
+            a.wait_said("retrying")
+            pause = time.monotonic() + 5  # longer than the session: it must not be thrown out
+            wait_until(lambda: time.monotonic() > pause, "time passes")
+        expect_whole(table, [a], tasks)
+        assert "lost to others" not in a.messages()
+        assert a.stop() == 0
+
+
+def test_what_is_no_line_blocks_no_partition(tmp_path: Path, cluster: Cluster,
+                                             table: Postgresql) -> None:
+    head = b"<14>1 2026-11-24T10:31:07.123456+01:00 web1"
+    table.add("poison")
+    with Aggregator(tmp_path / "a", cluster, table) as a:
+        a.wait_reading()
+        for message in (b"", b"hello", b"\xff" * 1000, b"<14>1 - - - - - - x", head + b" kind]",
+                        head + b" other id-7 - - a kind that no target takes",
+                        head + b" kind poison - - " + b"x" * 900_000,
+                        head + b" kind poison - - caf\xe9\0\r\n\n  two", head + b" kind poison - - @task end"):
+            cluster.produce(message, 3)
+        row = table.wait("poison", seconds=20)
+        lines = STAMP.sub("", row.log or "").split("\n")
+        assert lines[0] == "x" * 900_000
+        assert lines[1:4] == ["caf\ufffd\ufffd\r", "", "  two"]
+        assert (row.lines, row.complete, row.host) == (2, True, "web1")
+        assert row.start_time and row.start_time.microsecond == 123456
+        assert a.messages().count("is not a task's line") == 1
+        assert "message 0 of partition 3 is not a task's line: it is empty" in a.messages()
+
+
+def test_what_was_read_is_not_read_again_after_a_stop(tmp_path: Path, cluster: Cluster,
+                                                      table: Postgresql, sender: Sender) -> None:
+    add_rows(table, 20)
+    with Aggregator(tmp_path / "a", cluster, table, lateWindow=0) as a:
+        a.wait_reading()
+        Load(sender, 1.0, 20).join(60)
+        expect_whole(table, [a], 20)
+        assert a.stop() == 0
+        table.execute(f"UPDATE {table.sql_table} SET log = 'seen', log_position = NULL")
+        table.add("next")
+        a.start()
+        send(sender.socket, "kind[next]", "one", "@task end")
+        assert table.wait("next", seconds=20).complete
+        assert a.stop() == 0
+    assert table.execute(f"SELECT count(*) FROM {table.sql_table} WHERE log = 'seen'") == [(20,)]
+
+
+def test_what_the_topic_has_dropped_is_told(tmp_path: Path, cluster: Cluster,
+                                            table: Postgresql) -> None:
+    head = b"<14>1 2026-11-24T10:31:07Z web1 kind "
+    table.add("long", "last")
+    with Aggregator(tmp_path / "a", cluster, table, lateWindow=0) as a:
+        a.wait_reading()
+        cluster.produce(head + b"long - - one")
+        table.wait("long", lambda row: row.lines == 1)
+        assert a.stop() == 0
+        for number in range(8):
+            cluster.produce(head + b"long - - " + b"%d" % number * 900_000)
+        a.start()
+        cluster.produce(head + b"last - - @task end")
+        table.wait("last", seconds=20)
+        assert re.search(r"\d messages of partition 0 were deleted before they were read", a.messages())
+
+
+@pytest.mark.parametrize("change, told", [
+    (("session.timeout.ms = 3000", "session.timeout.ms = soon"), "session.timeout.ms"),
+    (("session.timeout.ms = 3000", "session.timeout.mss = 3000"),
+     '[kafka]: "session.timeout.mss": No such configuration property'),
+    (("group = group", "group ="), '"group" are required'),
+    (("[kafka]", "[journal]"), "unknown parameter"),
+    (("position=log_position", ""), '"position=COLUMN" is required'),
+])
+def test_wrong_settings_are_named(change: tuple[str, str], told: str, tmp_path: Path,
+                                  cluster: Cluster, table: Postgresql) -> None:
+    a = Aggregator(tmp_path / "a", cluster, table)
+    a.conf.write_text(a.conf.read_text().replace(*change))
+    a.start()
+    assert a.process and a.process.wait(10) == 1
+    a.process = None
+    assert told in a.messages()
+    assert len(a.messages().splitlines()) == 1
+
+
+def test_the_command_checks_the_configuration(tmp_path: Path, cluster: Cluster, table: Postgresql) -> None:
+    a = Aggregator(tmp_path / "a", cluster, table)
+    done = subprocess.run([BUILD / "tasklog", "check", a.conf], capture_output=True, text=True,
+                          timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert "position     -> log_position" in done.stdout
+    assert "/var/lib/tasklog-kafka/task" in done.stdout
+
+
+def test_an_sqlite_file_takes_what_two_write(tmp_path: Path, cluster: Cluster, sqlite: Sqlite,
+                                             sender: Sender) -> None:
+    sqlite.execute(f"ALTER TABLE {sqlite.sql_table} ADD COLUMN log_position bigint")
+    tasks = 150
+    upsert = {"mode": "upsert", "lateWindow": 1, "liveInterval": 1, "key": "task_id=task_id"}
+    sqlite.create_index("task_id")
+    with Aggregator(tmp_path / "a", cluster, sqlite, **upsert) as a, \
+            Aggregator(tmp_path / "b", cluster, sqlite, **upsert) as b:
+        a.wait_reading()
+        b.wait_reading()
+        load = Load(sender, 4.0, tasks)
+        load.wait_share(0.5)
+        a.kill9()
+        load.join(60)
+        expect_whole(sqlite, [a, b], tasks)
+        assert b.stop() == 0

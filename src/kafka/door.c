@@ -460,7 +460,7 @@ static void give(struct door *door)
 
 /* ---- the ends of the partitions ---- */
 
-/* Asks the brokers which partitions have been read to their ends. The answer holds for the moment of the
+/* Asks the brokers which partitions have been read to their ends, of those that had nothing left just now. The answer holds for the moment of the
  * question, whoever has the partitions by now. */
 static void look_at_ends(struct door *door)
 {
@@ -469,10 +469,12 @@ static void look_at_ends(struct door *door)
         rd_kafka_topic_partition_list_new((int)door->partition_count);
 
     for (size_t i = 0; i < door->partition_count; i++)
-        rd_kafka_topic_partition_list_add(list, door->targets->kafka.topic, door->partitions[i].id)
-            ->offset = RD_KAFKA_OFFSET_END;
-    if (rd_kafka_offsets_for_times(door->kafka, list, LOOK_TIMEOUT_MS) ==
-        RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (door->partitions[i].next >= 0 && door->partitions[i].next == door->partitions[i].eof)
+            rd_kafka_topic_partition_list_add(list, door->targets->kafka.topic,
+                                              door->partitions[i].id)
+                ->offset = RD_KAFKA_OFFSET_END;
+    if (list->cnt > 0 && rd_kafka_offsets_for_times(door->kafka, list, LOOK_TIMEOUT_MS) ==
+                             RD_KAFKA_RESP_ERR_NO_ERROR) {
         for (int i = 0; i < list->cnt; i++) {
             struct partition *partition = find_partition(door, list->elems[i].partition);
             if (partition && list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR &&

@@ -45,7 +45,7 @@ struct tasklog_line {
     uint32_t omitted; /* so many of its task were refused before it, and are told of with it */
     uint64_t position; /* where it lies in the spool; greater for each line, 0 = there is none */
     /* Where it stands in a log that keeps it and that others may read, too: an even number, greater for each
-     * line of a task; 0 = its source is none such. Then time passes for its task as its lines' times say. */
+     * line of a task; 0 = its source is none such. Then time passes for its task by received_us. */
     int64_t source_position;
 };
 

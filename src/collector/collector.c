@@ -187,7 +187,7 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
     if (collector->gate && !collector_gate_admits(collector, given, &line, &sight, now.mono_ms))
         return true;
     if (line.source_position != 0)
-        now = as_of(now, line.time_us);
+        now = as_of(now, line.received_us > 0 ? line.received_us : line.time_us);
     int r = tasklog_table_accept(collector->table, &line, now, tight, &collector->queue);
     if (r < 0)
         return false;

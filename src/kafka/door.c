@@ -18,6 +18,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "client.h"
 #include "message.h"
 #include "track.h"
 
@@ -43,7 +44,7 @@ struct partition {
     int64_t end;       /* offset behind the last one that is being given */
     int64_t eof;       /* there was nothing from this offset on */
     int64_t committed; /* -1 = not by us */
-    int64_t line_us;   /* the latest time that a line has had */
+    int64_t sent_us;   /* the latest time that a message has had */
     int64_t end_us;    /* when it was known to be read to its end */
     struct {
         struct track track;
@@ -337,6 +338,18 @@ static struct target *target_of(struct door *door, const struct tasklog_line *li
     return found ? &door->places[found - door->targets->targets] : NULL;
 }
 
+/* The first message that there is should be the one that was to be read next. */
+static void tell_deleted(const struct door *door, struct partition *partition, int64_t offset)
+{
+    if (partition->start >= 0 && offset > partition->start)
+        say(door, LOG_ERR,
+            "%lld messages of partition %d were deleted before they were read: rows of tasks that "
+            "logged them "
+            "lack those lines; the topic must keep messages for longer than a task runs",
+            (long long)(offset - partition->start), (int)partition->id);
+    partition->start = -1;
+}
+
 /* Reads a message; its line goes to those that are given to its target. */
 static int take_message(struct door *door, const rd_kafka_message_t *message)
 {
@@ -345,22 +358,18 @@ static int take_message(struct door *door, const rd_kafka_message_t *message)
 
     if (!partition)
         return 0;
-    if (partition->start >= 0 && message->offset > partition->start)
-        say(door, LOG_ERR,
-            "%lld messages of partition %d were deleted before they were read: rows of tasks that "
-            "logged "
-            "them lack those lines; the topic must keep messages for longer than a task runs",
-            (long long)(message->offset - partition->start), (int)partition->id);
-    partition->start = -1;
+    tell_deleted(door, partition, message->offset);
     partition->end = message->offset + 1;
-    const char *why = message_read(message->payload ? message->payload : "", message->len,
-                                   rd_kafka_message_timestamp(message, NULL) * 1000, &line);
+    int64_t sent_us = rd_kafka_message_timestamp(message, NULL) * 1000;
+    const char *why =
+        message_read(message->payload ? message->payload : "", message->len, sent_us, &line);
+    if (sent_us > partition->sent_us)
+        partition->sent_us = sent_us;
     if (why) {
         reject(door, message, why);
         return 0;
     }
-    if (line.time_us > partition->line_us)
-        partition->line_us = line.time_us;
+    line.received_us = sent_us;
     struct target *target = target_of(door, &line);
     if (!target)
         return 0;
@@ -460,8 +469,8 @@ static void give(struct door *door)
 
 /* ---- the ends of the partitions ---- */
 
-/* Asks the brokers which partitions have been read to their ends, of those that had nothing left just now. The answer holds for the moment of the
- * question, whoever has the partitions by now. */
+/* Asks the brokers which partitions have been read to their ends, of those that had nothing left just now. The
+ * answer holds for the moment of the question, whoever has the partitions by now. */
 static void look_at_ends(struct door *door)
 {
     const struct tasklog_now now = now_of(door);
@@ -495,7 +504,7 @@ static void tell_time(struct door *door)
     for (size_t i = 0; i < door->partition_count; i++) {
         const struct partition *partition = &door->partitions[i];
         int64_t read_us =
-            partition->line_us > partition->end_us ? partition->line_us : partition->end_us;
+            partition->sent_us > partition->end_us ? partition->sent_us : partition->end_us;
         until_us = read_us < until_us ? read_us : until_us;
         at_end = at_end && partition->end_us > 0;
     }
@@ -535,7 +544,8 @@ int door_work(struct door *door)
     if (now_ms >= door->looked_ms + LOOK_MS)
         look_at_ends(door);
     tell_time(door);
-    if (now_ms >= door->commit_ms + COMMIT_MS)
+    /* Not in the middle of a batch, whose lines have been noted, and not all been given. */
+    if (door->batch_count == 0 && now_ms >= door->commit_ms + COMMIT_MS)
         commit(door, false);
     return 0;
 }
@@ -548,7 +558,7 @@ static void log_line(const rd_kafka_t *kafka, int severity, const char *facility
 
     (void)facility;
     if (severity <= LOG_WARNING)
-        say(door, severity == LOG_WARNING ? LOG_WARNING : LOG_ERR, "%s", text);
+        say(door, severity == LOG_WARNING ? LOG_WARNING : LOG_ERR, "%s; going on", text);
 }
 
 static void failed(rd_kafka_t *kafka, int error, const char *reason, void *context)
@@ -562,73 +572,6 @@ static void failed(rd_kafka_t *kafka, int error, const char *reason, void *conte
     (void)rd_kafka_fatal_error(kafka, text, sizeof(text));
     say(door, LOG_ERR, "this member of the group cannot go on: %s", text);
     door->fatal = -EIO;
-}
-
-static rd_kafka_conf_t *make_conf(struct door *door, char *error)
-{
-    const struct tasklog_kafka *kafka = &door->targets->kafka;
-    const struct {
-        const char *name;
-        const char *value;
-    } own[] = {
-        {"fetch.wait.max.ms", "100"}, /* the user may have it otherwise, but not what follows */
-        {"client.id", "tasklog-kafka"},
-        {NULL, NULL},
-        {"bootstrap.servers", kafka->brokers},
-        {"group.id", kafka->group},
-        {"enable.auto.commit", "false"},
-        {"enable.auto.offset.store", "false"},
-        {"auto.offset.reset", "earliest"},
-        {"enable.partition.eof", "true"},
-        {"partition.assignment.strategy", "range,roundrobin"}, /* all is given back each time */
-    };
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_res_t r = RD_KAFKA_CONF_OK;
-    char why[256] = "";
-    const char *name = "";
-
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]) && r == RD_KAFKA_CONF_OK; i++) {
-        for (size_t j = 0; !own[i].name && j < kafka->property_count && r == RD_KAFKA_CONF_OK; j++)
-            r = rd_kafka_conf_set(conf, name = kafka->properties[j].name,
-                                  kafka->properties[j].value, why, sizeof(why));
-        if (own[i].name && r == RD_KAFKA_CONF_OK)
-            r = rd_kafka_conf_set(conf, name = own[i].name, own[i].value, why, sizeof(why));
-    }
-    if (r != RD_KAFKA_CONF_OK) {
-        snprintf(error, TASKLOG_ERROR_BYTES, "[kafka]: \"%.100s\": %s", name, why);
-        rd_kafka_conf_destroy(conf);
-        return NULL;
-    }
-    rd_kafka_conf_set_opaque(conf, door);
-    rd_kafka_conf_set_log_cb(conf, log_line);
-    rd_kafka_conf_set_error_cb(conf, failed);
-    rd_kafka_conf_set_rebalance_cb(conf, rebalanced);
-    rd_kafka_conf_set_offset_commit_cb(conf, committed);
-    return conf;
-}
-
-static int join(struct door *door, char *error)
-{
-    rd_kafka_conf_t *conf = make_conf(door, error);
-    char why[256];
-
-    if (!conf)
-        return -EINVAL;
-    door->kafka = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof(why));
-    if (!door->kafka) {
-        rd_kafka_conf_destroy(conf);
-        snprintf(error, TASKLOG_ERROR_BYTES, "[kafka]: %s", why);
-        return -EINVAL;
-    }
-    (void)rd_kafka_poll_set_consumer(door->kafka);
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, door->targets->kafka.topic, RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t r = rd_kafka_subscribe(door->kafka, list);
-    rd_kafka_topic_partition_list_destroy(list);
-    if (r == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return 0;
-    snprintf(error, TASKLOG_ERROR_BYTES, "[kafka]: \"topic\": %s", rd_kafka_err2str(r));
-    return -EINVAL;
 }
 
 int door_open(struct tasklog_targets *targets, const struct door_hooks *hooks, char *error,
@@ -653,7 +596,12 @@ int door_open(struct tasklog_targets *targets, const struct door_hooks *hooks, c
         if (!target->lines)
             goto finish;
     }
-    r = door->places ? join(door, error) : r;
+    static const struct client_calls calls = {.log = log_line,
+                                              .failed = failed,
+                                              .rebalanced = rebalanced,
+                                              .committed = committed};
+    if (door->places)
+        r = client_new(&targets->kafka, &calls, door, error, &door->kafka);
 
 finish:
     if (r < 0)

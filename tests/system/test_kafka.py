@@ -342,3 +342,20 @@ def test_an_sqlite_file_takes_what_two_write(tmp_path: Path, cluster: Cluster, s
         load.join(60)
         expect_whole(sqlite, [a, b], tasks)
         assert b.stop() == 0
+
+
+def test_a_stop_while_the_brokers_are_away_does_not_hang(tmp_path: Path, cluster: Cluster,
+                                                         table: Postgresql, sender: Sender) -> None:
+    table.add("runs")
+    with Aggregator(tmp_path / "a", cluster, table, liveInterval=1) as a:
+        a.wait_reading()
+        send(sender.socket, "kind[runs]", "line")
+        table.wait("runs", lambda row: row.lines == 1)
+        cluster.down()
+        a.wait_said("Connection refused")
+        assert a.stop(25) == 0  # before systemd's patience is over
+        cluster.up()
+        a.start()
+        send(sender.socket, "kind[runs]", "@task end")
+        assert table.wait("runs", lambda row: row.complete, seconds=30).lines == 1
+        assert a.stop() == 0

@@ -48,6 +48,10 @@ struct tasklog_config *collecting_config(const char *const *parameters)
     assert_int_equal(tasklog_config_new(&config), 0);
     for (; *parameters; parameters++) {
         size_t name_bytes = strcspn(*parameters, "=");
+        if (strcmp(*parameters, "shared") == 0) {
+            tasklog_config_set_shared(config);
+            continue;
+        }
         snprintf(name, sizeof(name), "%.*s", (int)name_bytes, *parameters);
         if (tasklog_config_set(config, name, *parameters + name_bytes + 1, error) < 0)
             fail_msg("%s", error);

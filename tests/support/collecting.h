@@ -20,7 +20,7 @@ enum { COLLECTING_PATIENCE_MS = 10000 };
 
 struct collecting;
 
-/* A config of `parameters`, which are "name=value" and end with NULL; checked. */
+/* A config of `parameters`, which are "name=value" and end with NULL; checked. "shared" alone: its source is. */
 struct tasklog_config *collecting_config(const char *const *parameters);
 
 /* A collector of these parameters that is not yet started. TZ becomes UTC. */

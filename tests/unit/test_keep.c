@@ -870,6 +870,69 @@ static void a_source_goes_on_where_the_spool_has_it(void **state)
     assert_int_equal(collecting_counters(collecting).open_tasks, 1);
 }
 
+/* ---- a source that keeps its lines until it is told otherwise ---- */
+
+static bool give_at(int64_t position, const char *tag, const char *text)
+{
+    struct tasklog_line line = collecting_line(tag, text);
+
+    line.source_position = position;
+    return tasklog_collector_accept(collecting_collector(collecting), &line, 1) == 1;
+}
+
+static struct tasklog_span span(void)
+{
+    return tasklog_collector_span(collecting_collector(collecting));
+}
+
+static void life_with_a_source_that_keeps_its_lines(void)
+{
+    begin("shared", "columns=position=position", "lateWindow=0");
+    assert_true(give_at(2, "job[1]", "first"));
+}
+
+static void what_a_shared_source_needs_to_keep_is_told(void **state)
+{
+    (void)state;
+    live_and_die(life_with_a_source_that_keeps_its_lines);
+    life_with_a_source_that_keeps_its_lines();
+    assert_int_equal(collecting_counters(collecting).open_tasks, 1);
+    uint64_t first = span().given;
+    assert_int_equal(span().needed, first); /* the spool of the life before is gone */
+    assert_true(give_at(4, "job[2]", "second"));
+    uint64_t second = span().given;
+    assert_true(second > first);
+    fake_store_block(true);
+    assert_true(give_at(6, "job[1]", "@task end"));
+    assert_int_equal(span().needed, first); /* the result is not in the database */
+    fake_store_block(false);
+    WAIT(fake_store_kept_count() == 1);
+    tasklog_collector_read_until(collecting_collector(collecting), INT64_C(1795514401000000), true);
+    WAIT(span().needed == second);
+    assert_true(give_at(8, "job[2]", "@task end"));
+    WAIT(span().needed == UINT64_MAX);
+    assert_memory_equal(only_row_of("1")->log, "[2026-11-24 10:00:00] first\n", 28);
+}
+
+static void time_outs_pass_as_far_as_a_shared_source_was_read(void **state)
+{
+    (void)state;
+    begin("shared", "columns=position=position", "idleTimeout=10");
+    struct tasklog_line line = collecting_line("job[1]", "logged long ago");
+    const int64_t logged_us = line.time_us;
+    for (int i = 0; i < 2; i++) { /* the second one 5 s later */
+        line.id = i == 0 ? "1" : "2";
+        line.time_us = logged_us + i * 5000000;
+        line.source_position = 2;
+        assert_int_equal(tasklog_collector_accept(collecting_collector(collecting), &line, 1), 1);
+    }
+    tasklog_collector_read_until(collecting_collector(collecting), logged_us + 14000000, true);
+    WAIT(collecting_counters(collecting).ended_idle == 1);
+    assert_int_equal(collecting_counters(collecting).open_tasks, 1);
+    tasklog_collector_read_until(collecting_collector(collecting), logged_us + 15000000, true);
+    WAIT(collecting_counters(collecting).ended_idle == 2);
+}
+
 static void life_that_reads_equal_lines(void)
 {
     begin(NULL, NULL, NULL);
@@ -978,6 +1041,8 @@ int main(void)
         TEST(other_parameters_change_nothing_that_was_taken),
         TEST(an_id_that_was_new_again_is_new_after_a_stop),
         TEST(a_source_goes_on_where_the_spool_has_it),
+        TEST(what_a_shared_source_needs_to_keep_is_told),
+        TEST(time_outs_pass_as_far_as_a_shared_source_was_read),
         TEST(equal_lines_with_cursors_are_two),
         TEST(a_cursor_outlives_its_segment),
         TEST(a_cursor_that_was_passed_goes_with_its_segment),

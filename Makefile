@@ -9,7 +9,9 @@ CFLAGS       ?= -O3 -g -fstack-protector-strong
 PREFIX       ?= /usr/local
 MULTIARCH     = $(shell dpkg-architecture -qDEB_HOST_MULTIARCH)
 MODDIR       ?= /usr/lib/$(MULTIARCH)/rsyslog
+UNITDIR      ?= $(PREFIX)/lib/systemd/system
 PYTHON       ?= /usr/bin/python3
+PYTHONDIR    ?= $(PREFIX)/lib/$(shell $(PYTHON) -c 'import sys; print("python%d.%d" % sys.version_info[:2])')/dist-packages
 RSYSLOG_SRC  ?= build/rsyslog-src
 FUZZ_SECONDS ?= 600
 B            ?= build
@@ -101,7 +103,8 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 # --- Targets for people ------------------------------------------------------------------------------------------
 
 .PHONY: all help build deps check demo screenshots unit store-test django-test system faults short-faults sanitize fuzz valgrind clang
-.PHONY: bench soak check-cost newer-django-test newer-rsyslog-test lint check-format check-headers check-layers check-options check-man format install clean distclean FORCE
+.PHONY: bench soak check-cost newer-django-test newer-rsyslog-test lint check-format check-headers check-layers check-options check-man format clean distclean FORCE
+.PHONY: install uninstall
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -228,25 +231,40 @@ check-man: ## are the manual pages well formed?
 format: ## lay the code out anew
 	@tools/check-format --fix
 
-install: all ## install below DESTDIR: the module to MODDIR, the rest to PREFIX
+INACTIVE = \# Nothing here is active: take the \# away before each line, or lay one of $(PREFIX)/share/tasklog/*.conf here.
+
+# What lies in /etc already is somebody's, and stays.
+install: all ## install below DESTDIR: the module to MODDIR, configuration to /etc, the rest to PREFIX
 	install -D -m 644 $(MODULE) $(DESTDIR)$(MODDIR)/omtasklog.so
 	install -D -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin/tasklog
 	install -D -m 755 $(STORE_PART) $(DESTDIR)$(PREFIX)/lib/tasklog/tasklog-store
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,tasklog doc/tasklog/docs doc/tasklog/examples)
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)/etc/rsyslog.d
 	for name in tasklog-journald tasklog-kafka; do \
 	    install -D -m 755 $(B)/$$name $(DESTDIR)$(PREFIX)/sbin/$$name && \
-	    sed 's,/usr/sbin/,$(PREFIX)/sbin/,' conf/systemd/$$name.service \
-	        >$(DESTDIR)$(PREFIX)/lib/systemd/system/$$name.service && \
+	    sed 's,/usr/sbin/,$(PREFIX)/sbin/,' conf/systemd/$$name.service >$(DESTDIR)$(UNITDIR)/$$name.service && \
 	    install -m 644 conf/systemd/$$name.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/$$name.conf || exit 1; \
 	done
+	install -D -m 644 conf/completion/tasklog $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tasklog
 	for n in 1 5 8; do \
 	    install -d $(DESTDIR)$(PREFIX)/share/man/man$$n && \
 	    install -m 644 man/*.$$n $(DESTDIR)$(PREFIX)/share/man/man$$n/ || exit 1; \
 	done
-	install -d $(DESTDIR)$(PREFIX)/share/tasklog $(DESTDIR)$(PREFIX)/share/doc/tasklog/docs
-	cp -R conf/. $(DESTDIR)$(PREFIX)/share/tasklog/
+	install -m 644 conf/*.conf $(DESTDIR)$(PREFIX)/share/tasklog/
+	cp -R conf/scale conf/sql $(DESTDIR)$(PREFIX)/share/tasklog/
+	cp -R conf/examples/. $(DESTDIR)$(PREFIX)/share/doc/tasklog/examples/
+	sed -i 's,/usr/local/bin/tasklog,$(PREFIX)/bin/tasklog,' $(DESTDIR)$(PREFIX)/share/doc/tasklog/examples/*.service
 	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/tasklog/
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/tasklog/docs/
+	cd django && find tasklog -type f ! -name '*.pyc' -exec install -D -m 644 {} $(abspath $(DESTDIR)$(PYTHONDIR))/{} \;
+	[ -e $(DESTDIR)/etc/tasklog/journald.conf ] || \
+	    install -D -m 640 conf/journald.conf $(DESTDIR)/etc/tasklog/journald.conf
+	[ -e $(DESTDIR)/etc/rsyslog.d/tasklog.conf ] || \
+	    sed -e 's/^[^#]/#&/' -e '2a $(INACTIVE)' conf/minimal.conf >$(DESTDIR)/etc/rsyslog.d/tasklog.conf
+
+uninstall: ## remove what install has laid there, but for configuration that was changed
+	@rm -rf $(B)/installed && $(MAKE) --no-print-directory DESTDIR=$(B)/installed install >/dev/null
+	@tools/uninstall $(B)/installed "$(DESTDIR)"
 
 clean: ## remove what was built (keeps rsyslog's sources)
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name rsyslog-src -exec rm -rf {} +; fi

@@ -104,7 +104,7 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 
 .PHONY: all help build deps check demo screenshots unit store-test django-test system faults short-faults sanitize fuzz valgrind clang
 .PHONY: bench soak check-cost newer-django-test newer-rsyslog-test lint check-format check-headers check-layers check-options check-man format clean distclean FORCE
-.PHONY: install uninstall
+.PHONY: install uninstall deb
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -265,6 +265,9 @@ install: all ## install below DESTDIR: the module to MODDIR, configuration to /e
 uninstall: ## remove what install has laid there, but for configuration that was changed
 	@rm -rf $(B)/installed && $(MAKE) --no-print-directory DESTDIR=$(B)/installed install >/dev/null
 	@tools/uninstall $(B)/installed "$(DESTDIR)"
+
+deb: ## build the Debian packages, into build/deb
+	@tools/deb
 
 clean: ## remove what was built (keeps rsyslog's sources)
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name rsyslog-src -exec rm -rf {} +; fi

@@ -104,7 +104,7 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 
 .PHONY: all help build deps check demo screenshots unit store-test django-test system faults short-faults sanitize fuzz valgrind clang
 .PHONY: bench soak check-cost newer-django-test newer-rsyslog-test lint check-format check-headers check-layers check-options check-man format clean distclean FORCE
-.PHONY: install uninstall deb
+.PHONY: install uninstall deb deb-test
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -268,6 +268,11 @@ uninstall: ## remove what install has laid there, but for configuration that was
 
 deb: ## build the Debian packages, into build/deb
 	@tools/deb
+
+deb-test: ## install, upgrade, remove and purge the packages in a fresh Debian (needs root)
+	@tools/deps debootstrap
+	@[ -e build/deb/tasklog_*.changes ] || $(MAKE) --no-print-directory deb
+	@tests/packages/run
 
 clean: ## remove what was built (keeps rsyslog's sources)
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name rsyslog-src -exec rm -rf {} +; fi

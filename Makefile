@@ -97,13 +97,14 @@ FUZZING  = B=build/fuzz CC=clang SAN="-fsanitize=fuzzer-no-link,address,undefine
 PARALLEL = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 # Older thread sanitizers do not start where the kernel spreads addresses widely.
 NO_ASLR  = $(shell setarch -R true 2>/dev/null && echo setarch -R)
-STEPS    = deps build check-format check-headers check-layers check-options check-man unit check-cost sanitize store-test django-test system short-faults
+STEPS    = deps build check-format check-headers check-layers check-options check-man check-shell check-c unit check-cost sanitize store-test django-test system short-faults
 CI_STEPS = $(if $(filter true,$(CI)),clang)
 
 # --- Targets for people ------------------------------------------------------------------------------------------
 
 .PHONY: all help build deps check demo screenshots unit store-test django-test system faults short-faults sanitize fuzz valgrind clang
-.PHONY: bench soak check-cost newer-django-test newer-rsyslog-test lint check-format check-headers check-layers check-options check-man format clean distclean FORCE
+.PHONY: bench soak check-cost newer-django-test newer-rsyslog-test lint check-format check-headers check-layers check-options check-man
+.PHONY: check-shell check-c format clean distclean FORCE
 .PHONY: install uninstall deb deb-test
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -208,7 +209,7 @@ fuzz: ## fuzz each parser for FUZZ_SECONDS
 clang: ## build everything with clang, warnings are errors
 	@$(MAKE) $(PARALLEL) B=build/clang CC=clang WERROR=1 build
 
-lint: check-format check-headers check-layers check-options check-man ## the house rules
+lint: check-format check-headers check-layers check-options check-man check-shell ## the house rules
 
 check-format: ## is the code laid out as .clang-format says?
 	@tools/check-format
@@ -227,6 +228,12 @@ check-cost: $(B)/bench/core ## how many instructions does a line cost, and is th
 
 check-man: ## are the manual pages well formed?
 	@mandoc -Tlint -Wwarning man/*.[158]
+
+check-shell: ## has shellcheck anything to say?
+	@tools/check-shell
+
+check-c: $(RSYSLOG_SRC)/config.h ## have clang-tidy and cppcheck anything to say? (about a minute)
+	@tools/check-c "$(OUR_CFLAGS) $(PQ_CFLAGS)" "$(RSYSLOG_CFLAGS)"
 
 format: ## lay the code out anew
 	@tools/check-format --fix

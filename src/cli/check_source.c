@@ -329,11 +329,11 @@ static void read_actions(struct source *source, const char *path, const char *te
 size_t check_source_read(const char *path, check_visit *visit, void *context)
 {
     struct source source = {.visit = visit, .context = context};
-    char *text;
-    size_t bytes;
+    char *text = NULL;
+    size_t bytes = 0;
     int r = read_text(path, &text, &bytes);
 
-    if (r < 0) {
+    if (!text) {
         cli_error("%s cannot be read: %s", path, strerror(-r));
         return 1;
     }

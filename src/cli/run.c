@@ -294,7 +294,7 @@ static int end(struct run *run, const char *command)
 static int run_job(int count, char **arguments)
 {
     struct settings settings = {
-        .total = -1, .buffer_mib = 64, .part_bytes = 128 * 1024, .wait_s = 5, .linger_s = 2};
+        .total = -1, .buffer_mib = 64, .part_bytes = 128 << 10, .wait_s = 5, .linger_s = 2};
     static struct run run; /* too large for a stack, and zero */
     int result = read_options(count, arguments, &settings);
 

@@ -202,9 +202,9 @@ static void do_letter(struct call *call, const char *spool,
 
 static void do_spool(struct call *call, const char *spool, act_function *act)
 {
-    struct tasklog_letter_entry *entries;
+    struct tasklog_letter_entry *entries = NULL;
     struct stat status;
-    size_t count;
+    size_t count = 0;
     int r = stat(spool, &status) < 0 ? -errno : tasklog_letterbox_list(spool, &entries, &count);
 
     if (r < 0) {

@@ -215,7 +215,7 @@ static struct spool *find_task(struct tail *tail)
 
 static void pause_a_little(void)
 {
-    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
+    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
 
     nanosleep(&pause, NULL);
 }

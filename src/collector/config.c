@@ -199,6 +199,7 @@ static const char *read_mapping(struct tasklog_config *config, const char *value
     if (!column)
         return "";
     list->items[list->count++] = (struct mapping){field, column};
+    /* cppcheck-suppress memleak ; it is in the list */
     return NULL;
 }
 
@@ -527,9 +528,9 @@ int tasklog_config_new(struct tasklog_config **ret_config)
         .marker = config->marker,
         .level = 6,
         .escape_prefix = -1,
-        .idle_ms = 7200 * 1000,
-        .late_window_ms = 60 * 1000,
-        .live_interval_ms = 5 * 1000,
+        .idle_ms = 7200 * INT64_C(1000),
+        .late_window_ms = 60 * INT64_C(1000),
+        .live_interval_ms = 5 * INT64_C(1000),
         .live_bytes = 64 << 10,
         .task_max_bytes = 64 << 20,
         .memory_bytes = 256 << 20,

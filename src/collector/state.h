@@ -215,7 +215,7 @@ static inline void collector_note_age(struct tasklog_collector *collector, int64
 }
 
 /* The thread that owns the store; its argument is the collector. */
-void *collector_writer(void *collector);
+void *collector_writer(void *argument);
 
 void collector_say(const struct tasklog_collector *collector, int severity, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

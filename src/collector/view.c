@@ -258,8 +258,8 @@ int tasklog_view_new(const char *kind, size_t kind_bytes, const char *id, size_t
     const struct tasklog_rules rules = {.marker = "@task",
                                         .level = 6,
                                         .escape_prefix = '#',
-                                        .idle_ms = 7200 * 1000,
-                                        .late_window_ms = 60 * 1000,
+                                        .idle_ms = 7200 * INT64_C(1000),
+                                        .late_window_ms = 60 * INT64_C(1000),
                                         .task_max_bytes = LOG_BYTES_MAX};
     struct tasklog_view *view = calloc(1, sizeof(*view) + kind_bytes + id_bytes);
 

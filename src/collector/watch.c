@@ -94,6 +94,7 @@ static uint64_t read_start(uint32_t pid)
     if (bytes < 0)
         return CANNOT_TELL;
     const char *at = strrchr(text, ')'); /* its name may have blanks */
+    /* NOLINTNEXTLINE(cert-err34-c): the kernel has written it */
     if (!at || sscanf(at + 1,
                       " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
                       "%*d %llu",

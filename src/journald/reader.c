@@ -64,24 +64,24 @@ static int fail(const char *what, int r)
 
 /* ---- telling ---- */
 
-static int tell(struct reader *reader, struct frame *frame)
+static int tell(struct reader *reader, struct frame frame)
 {
     char text[2 * CURSOR_BYTES];
     const char *from = join_from(reader->join);
 
     strcpy(reader->position.from, from ? from : reader->position.settled);
-    frame->texts[FRAME_POSITION] =
+    frame.texts[FRAME_POSITION] =
         (struct frame_text){text, position_print(&reader->position, text)};
     reader->passed = 0;
     reader->told_ms = now_ms();
-    return frame_write(&reader->out, frame);
+    return frame_write(&reader->out, &frame);
 }
 
 static int tell_passed(struct reader *reader)
 {
     struct frame frame = {.type = FRAME_PASS};
 
-    return tell(reader, &frame);
+    return tell(reader, frame);
 }
 
 static struct frame_text frame_text(struct entry_text text)
@@ -119,7 +119,7 @@ static int tell_wrong(struct reader *reader, const struct entry_line *line, cons
 
     frame.texts[FRAME_KIND] = frame_text(line->kind);
     frame.texts[FRAME_ORIGIN] = string_text(why);
-    return tell(reader, &frame);
+    return tell(reader, frame);
 }
 
 /* A message beyond all measure: the rest of it is left out, which its end says. */
@@ -163,7 +163,7 @@ static int take_line(struct reader *reader, int64_t received_us, const char *bef
                 : 1;
     if (r <= 0 || reader->repeats)
         return r < 0 ? r : 0;
-    return tell(reader, &frame);
+    return tell(reader, frame);
 }
 
 static int take_news(struct reader *reader)
@@ -184,7 +184,7 @@ static int take_news(struct reader *reader)
         break;
     }
     frame.texts[FRAME_ORIGIN] = string_text(report.origin);
-    return tell(reader, &frame);
+    return tell(reader, frame);
 }
 
 /* Entries of another machine in the same folder say nothing of this one's boots. */
@@ -218,7 +218,7 @@ static int tell_gap(struct reader *reader, const struct cursor *cursor)
             return 0;
         frame.count = cursor->number - reader->last.number - 1;
     }
-    return tell(reader, &frame);
+    return tell(reader, frame);
 }
 
 static int load_fields(struct reader *reader)
@@ -265,7 +265,7 @@ static int take_entry(struct reader *reader)
         r = tell_gap(reader, &cursor);
         if (r == 0 && new_boot) {
             struct frame frame = {.type = FRAME_BOOT};
-            r = tell(reader, &frame);
+            r = tell(reader, frame);
         }
         strcpy(reader->position.settled, reader->cursor);
     }
@@ -380,7 +380,7 @@ static int rest(struct reader *reader)
     int r = 0;
 
     while (r == 0 && join_flush(reader->join, now_ms() - REST_MS, &frame) > 0)
-        r = tell(reader, &frame);
+        r = tell(reader, frame);
     if (r == 0 && (reader->passed > 0 || now_ms() >= reader->told_ms + SIGN_OF_LIFE_MS))
         r = tell_passed(reader);
     if (r == 0)

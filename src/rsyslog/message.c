@@ -54,9 +54,9 @@ static int64_t moment_us(const struct syslogTime *at)
 {
     int64_t fraction = at->secfrac;
 
-    for (int digits = at->secfracPrecision; digits < 6; digits++)
+    for (int digits = (unsigned char)at->secfracPrecision; digits < 6; digits++)
         fraction *= 10;
-    for (int digits = at->secfracPrecision; digits > 6; digits--)
+    for (int digits = (unsigned char)at->secfracPrecision; digits > 6; digits--)
         fraction /= 10;
     return (int64_t)datetime.syslogTime2time_t(at) * 1000000 + fraction;
 }

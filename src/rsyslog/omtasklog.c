@@ -775,6 +775,7 @@ BEGINqueryEtryPt
     CODESTARTqueryEtryPt
     CODEqueryEtryPt_STD_OMODTX_QUERIES
     CODEqueryEtryPt_STD_OMOD8_QUERIES
+    /* NOLINTNEXTLINE(bugprone-branch-clone): rsyslog's own macro */
     CODEqueryEtryPt_STD_CONF2_QUERIES
     CODEqueryEtryPt_STD_CONF2_OMOD_QUERIES
 ENDqueryEtryPt

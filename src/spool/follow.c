@@ -90,7 +90,7 @@ static int open_segment(struct tasklog_follow *follow, uint64_t number)
 /* Goes to the segment behind this one. 1, 0 if there is none, or negative errno. */
 static int next_segment(struct tasklog_follow *follow)
 {
-    uint64_t number;
+    uint64_t number = 0;
 
     for (;;) {
         int r = find_next(follow, follow->number, &number);
@@ -197,7 +197,7 @@ static bool was_damaged(const struct tasklog_follow *follow)
 
 int tasklog_follow_next(struct tasklog_follow *follow, struct tasklog_follow_record *ret_record)
 {
-    uint64_t newer;
+    uint64_t newer = 0;
 
     for (;;) {
         int r = follow->fd >= 0 ? next_here(follow, ret_record) : 0;

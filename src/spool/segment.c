@@ -98,7 +98,7 @@ int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct seg
     while (r == -EINTR);
     if (r == 0)
         r = map(&segment, PROT_READ | PROT_WRITE);
-    if (r == 0) {
+    if (segment.map) {
         struct segment_header header = {.format = FORMAT, .number = number};
         memcpy(header.magic, MAGIC, sizeof(MAGIC));
         header.check = header_check(&header);
@@ -135,7 +135,7 @@ int segment_open(int folder_fd, uint64_t number, struct segment *ret_segment)
         segment.size_bytes = (size_t)status.st_size;
         r = map(&segment, PROT_READ);
     }
-    if (r == 0) {
+    if (segment.map) {
         struct segment_header header;
         memcpy(&header, segment.map, sizeof(header));
         if (memcmp(header.magic, MAGIC, sizeof(MAGIC)) != 0 || header.format != FORMAT ||

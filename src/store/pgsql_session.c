@@ -286,6 +286,7 @@ void pgsql_drop(struct pgsql *pg)
 bool pgsql_is_dead(struct pgsql *pg)
 {
     /* The first one may read the server's parting words, the second one finds the end. */
+    /* NOLINTNEXTLINE(misc-redundant-expression): two reads */
     return PQconsumeInput(pg->conn) == 0 || PQconsumeInput(pg->conn) == 0 ||
            PQstatus(pg->conn) == CONNECTION_BAD;
 }

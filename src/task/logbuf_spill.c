@@ -95,7 +95,7 @@ static int move_list(struct logbuf_chunk *chunk, const struct tasklog_spill *spi
                      uint64_t *ret_first)
 {
     for (; chunk; chunk = chunk->next) {
-        uint64_t position;
+        uint64_t position = 0;
         if (chunk->used_bytes == 0)
             continue;
         char *text = malloc(chunk->used_bytes);

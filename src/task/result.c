@@ -51,7 +51,7 @@ void tasklog_result_view(const struct tasklog_result *result, struct tasklog_rep
         .errors = extra.errors,
         .append_at = ended ? ended->append_at : -1,
         .run = result->run,
-        .end_chars = end_chars_of(result),
+        .end_chars = ended ? ended->end_chars : 0,
         .omitted = extra.omitted_end,
         .position = result->source_position == 0
                         ? TASKLOG_ABSENT

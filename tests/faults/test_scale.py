@@ -158,6 +158,7 @@ def sharded(tmp_path: Path) -> Iterator[Site]:
     site.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["cut", "deaf"])
 def test_a_host_that_is_cut_off_catches_up(fan_in: Site, chance: random.Random, how: str) -> None:
     """Deaf: all that it sent has arrived, and it sends it again."""

@@ -52,8 +52,9 @@ class Host:
 
     @property
     def prefix(self) -> list[str]:
-        """Runs a command on it; its pid is the command's."""
-        return ["ip", "netns", "exec", self.namespace]
+        """Runs a command on it; its pid is the command's. It knows nothing of the tests' own PostgreSQL."""
+        unset = [f"--unset={name}" for name in os.environ if name.startswith("PG")]
+        return ["ip", "netns", "exec", self.namespace, "env", *unset]
 
     @contextmanager
     def cut(self) -> Iterator[None]:

@@ -178,7 +178,7 @@ class DatabaseHost(Postgresql):
         assert done.returncode == 0, done.stderr
 
     def _connect(self, database: str = "tasks") -> psycopg2.extensions.connection:
-        connection: Any = psycopg2.connect(host=str(self._folder), user="postgres", dbname=database)
+        connection: Any = psycopg2.connect(host=str(self._folder), port=5432, user="postgres", dbname=database)
         connection.autocommit = True
         return connection
 

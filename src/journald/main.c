@@ -6,7 +6,6 @@
  * Concurrency: this thread starts and stops the feeds and takes the signals; each feed has a thread of its own.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -15,7 +14,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <syslog.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -23,12 +21,12 @@
 
 #include "feed.h"
 #include "reader.h"
+#include "tasklog/service.h"
 #include "tasklog/system_clock.h"
 
 #define CONFIGURATION "/etc/tasklog/journald.conf"
 
 enum { STATUS_MS = 2000, DEAD_MS = 30000, STATUS_BYTES = 1024 };
-enum { EXIT_USAGE = 2 };
 
 struct daemon {
     struct tasklog_targets *targets;
@@ -42,14 +40,6 @@ struct daemon {
 /* Any thread may write to it; systemd wants to be told something. */
 static int wake_fd = -1;
 
-static void say(const char *target, int severity, const char *text)
-{
-    /* systemd takes the severity off again. */
-    if (getenv("JOURNAL_STREAM"))
-        fprintf(stderr, "<%d>", severity);
-    fprintf(stderr, "%s%s%s\n", target ? target : "", target ? ": " : "", text);
-}
-
 static void wake(void)
 {
     uint64_t one = 1;
@@ -58,7 +48,7 @@ static void wake(void)
 }
 
 static const struct feed_hooks hooks = {.clock = {.now = tasklog_system_now},
-                                        .say = say,
+                                        .say = service_say,
                                         .begun = wake};
 
 /* ---- systemd ---- */
@@ -132,12 +122,12 @@ static int start_all(struct daemon *daemon)
         struct tasklog_named_target *target = &targets->targets[daemon->count];
         r = feed_new(target, &targets->journal, &hooks, error, &daemon->feeds[daemon->count]);
         if (r < 0)
-            say(target->name, LOG_ERR, error);
+            service_say(target->name, LOG_ERR, error);
     }
     for (size_t i = 0; i < daemon->count && r == 0; i++) {
         r = feed_start(daemon->feeds[i], error);
         if (r < 0)
-            say(feed_name(daemon->feeds[i]), LOG_ERR, error);
+            service_say(feed_name(daemon->feeds[i]), LOG_ERR, error);
     }
     return r;
 }
@@ -177,7 +167,6 @@ static int serve(const char *path, const char *state_folder)
     struct daemon daemon = {0};
     char error[TASKLOG_ERROR_BYTES];
     uint64_t watchdog_us = 0;
-    sigset_t signals;
     int signal_fd = -1;
     int r = tasklog_targets_read(path, state_folder, error, &daemon.targets);
 
@@ -187,21 +176,14 @@ static int serve(const char *path, const char *state_folder)
         r = -EINVAL;
     }
     if (r < 0) {
-        say(NULL, LOG_ERR, error);
+        service_say(NULL, LOG_ERR, error);
         return EXIT_FAILURE;
     }
-    /* Before any thread is started, so that all have them blocked. */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    signal_fd = service_signals();
     wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (signal_fd < 0 || wake_fd < 0) {
-        say(NULL, LOG_ERR, strerror(errno));
-        r = -errno;
+        r = signal_fd < 0 ? signal_fd : -errno;
+        service_say(NULL, LOG_ERR, strerror(-r));
     }
     if (sd_watchdog_enabled(0, &watchdog_us) > 0)
         daemon.watchdog_ms = (int64_t)(watchdog_us / 1000);
@@ -227,7 +209,7 @@ static int read_journal(int count, char **arguments)
 
     if (count < 7) {
         fputs("tasklog-journald: " READER_ARGUMENT " is for its own use\n", stderr);
-        return EXIT_USAGE;
+        return SERVICE_USAGE;
     }
     /* It goes with the process that started it, which is told to stop together with it. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -259,31 +241,11 @@ static const char usage[] =
 
 int main(int count, char **arguments)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *path = CONFIGURATION, *state_folder = getenv("STATE_DIRECTORY");
-    int option;
+    const char *path = CONFIGURATION;
 
     if (count > 1 && strcmp(arguments[1], READER_ARGUMENT) == 0)
         return read_journal(count, arguments);
-    while ((option = getopt_long(count, arguments, "c:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'c':
-            path = optarg;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            return EXIT_SUCCESS;
-        default:
-            fputs(usage, stderr);
-            return EXIT_USAGE;
-        }
-    }
-    if (optind < count) {
-        fprintf(stderr, "tasklog-journald: unexpected argument \"%s\"\n%s", arguments[optind],
-                usage);
-        return EXIT_USAGE;
-    }
-    return serve(path, state_folder && *state_folder ? state_folder : TASKLOG_STATE_FOLDER);
+    int status = service_arguments(count, arguments, "tasklog-journald", usage, &path);
+    const char *folder = service_state_folder();
+    return status == SERVICE_GO_ON ? serve(path, folder ? folder : TASKLOG_STATE_FOLDER) : status;
 }

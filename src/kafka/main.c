@@ -4,38 +4,26 @@
  * is until it is told to stop.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <syslog.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "door.h"
+#include "tasklog/service.h"
 #include "tasklog/system_clock.h"
 
 #define CONFIGURATION "/etc/tasklog/kafka.conf"
 
 enum { STATUS_MS = 2000, STATUS_BYTES = 256 };
-enum { EXIT_USAGE = 2 };
-
-static void say(const char *target, int severity, const char *text)
-{
-    /* systemd takes the severity off again. */
-    if (getenv("JOURNAL_STREAM"))
-        fprintf(stderr, "<%d>%s%s%s\n", severity, target ? target : "", target ? ": " : "", text);
-    else
-        fprintf(stderr, "%s%s%s\n", target ? target : "", target ? ": " : "", text);
-}
 
 static const struct door_hooks hooks = {.clock = {.now = tasklog_system_now,
                                                   .now_coarse = tasklog_system_now_coarse},
-                                        .say = say};
+                                        .say = service_say};
 
 static void tell_systemd(struct door *door)
 {
@@ -80,19 +68,11 @@ static int serve(const char *path, const char *state_folder)
     struct tasklog_targets *targets = NULL;
     struct door *door = NULL;
     char error[TASKLOG_ERROR_BYTES];
-    sigset_t signals;
     int r = tasklog_targets_read(path, state_folder, error, &targets);
 
-    /* Before any thread is started, so that all have them blocked. */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    int signal_fd = service_signals();
     if (r == 0 && signal_fd < 0) {
-        r = -errno;
+        r = signal_fd;
         snprintf(error, sizeof(error), "signals cannot be waited for: %s", strerror(-r));
     }
     if (r == 0 && !targets->kafka.brokers) {
@@ -103,7 +83,7 @@ static int serve(const char *path, const char *state_folder)
     if (r == 0)
         r = door_open(targets, &hooks, error, &door);
     if (r < 0)
-        say(NULL, LOG_ERR, error);
+        service_say(NULL, LOG_ERR, error);
     else
         r = work(door, signal_fd);
     door_close(door);
@@ -124,28 +104,8 @@ static const char usage[] =
 
 int main(int count, char **arguments)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *path = CONFIGURATION, *state_folder = getenv("STATE_DIRECTORY");
-    int option;
+    const char *path = CONFIGURATION;
 
-    while ((option = getopt_long(count, arguments, "c:h", options, NULL)) != -1) {
-        switch (option) {
-        case 'c':
-            path = optarg;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            return EXIT_SUCCESS;
-        default:
-            fputs(usage, stderr);
-            return EXIT_USAGE;
-        }
-    }
-    if (optind < count) {
-        fprintf(stderr, "tasklog-kafka: unexpected argument \"%s\"\n%s", arguments[optind], usage);
-        return EXIT_USAGE;
-    }
-    return serve(path, state_folder && *state_folder ? state_folder : NULL);
+    int status = service_arguments(count, arguments, "tasklog-kafka", usage, &path);
+    return status == SERVICE_GO_ON ? serve(path, service_state_folder()) : status;
 }

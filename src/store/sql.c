@@ -41,6 +41,14 @@ static const struct tasklog_column *column_at(const struct builder *b, size_t in
                                         : &target->keys[index - target->column_count];
 }
 
+/* "c" OP $i, of a column and its parameter. */
+static void print_test(struct builder *b, size_t index, const char *comparison)
+{
+    print_name(b, column_at(b, index)->name);
+    fputs(comparison, b->out);
+    print_parameter(b, index);
+}
+
 /* left(coalesce("c", ''), $3) || coalesce($1, '') : at a fixed place, so that doing it twice changes nothing. */
 static void print_appended(struct builder *b, size_t index)
 {
@@ -70,13 +78,9 @@ static void print_is_before(struct builder *b, size_t guard)
 {
     print_name(b, column_at(b, guard)->name);
     fputs(" IS NULL OR ", b->out);
-    print_name(b, column_at(b, guard)->name);
-    fputs(" < ", b->out);
-    print_parameter(b, guard);
+    print_test(b, guard, " < ");
     fputs(" OR ", b->out);
-    print_name(b, column_at(b, guard)->name);
-    fputs(" >> 48 <> ", b->out);
-    print_parameter(b, guard);
+    print_test(b, guard, " >> 48 <> ");
     fputs(" >> 48", b->out);
 }
 
@@ -114,9 +118,7 @@ static void print_update(struct builder *b, bool append)
     }
     for (size_t i = b->target->column_count; i < all; i++) {
         fputs(i == b->target->column_count ? " WHERE " : " AND ", b->out);
-        print_name(b, column_at(b, i)->name);
-        fputs(" = ", b->out);
-        print_parameter(b, i);
+        print_test(b, i, " = ");
     }
 }
 
@@ -124,7 +126,6 @@ static void print_update(struct builder *b, bool append)
 static void print_is_known(struct builder *b, size_t guard)
 {
     size_t all = b->target->column_count + b->target->key_count;
-    const char *place = column_at(b, guard)->name;
 
     fputs("EXISTS (SELECT 1 FROM ", b->out);
     b->r = b->r != 0 ? b->r : sql_print_table(b->dialect, b->store, b->out);
@@ -132,29 +133,19 @@ static void print_is_known(struct builder *b, size_t guard)
     for (size_t i = b->target->column_count; i < all; i++) {
         if (column_at(b, i)->type == TASKLOG_TIME)
             continue;
-        print_name(b, column_at(b, i)->name);
-        fputs(" = ", b->out);
-        print_parameter(b, i);
+        print_test(b, i, " = ");
         fputs(" AND ", b->out);
     }
-    print_name(b, place);
-    fputs(" >> 48 = ", b->out);
-    print_parameter(b, guard);
+    print_test(b, guard, " >> 48 = ");
     fputs(" >> 48 AND (", b->out);
-    print_name(b, place);
-    fputs(" = ", b->out);
-    print_parameter(b, guard);
+    print_test(b, guard, " = ");
     fputs(" OR ", b->out);
-    print_name(b, place);
-    fputs(" > ", b->out);
-    print_parameter(b, guard);
+    print_test(b, guard, " > ");
     for (size_t i = b->target->column_count; i < all; i++) {
         if (column_at(b, i)->type != TASKLOG_TIME)
             continue;
         fputs(" AND ", b->out);
-        print_name(b, column_at(b, i)->name);
-        fputs(" < ", b->out);
-        print_parameter(b, i);
+        print_test(b, i, " < ");
     }
     fputs("))", b->out);
 }

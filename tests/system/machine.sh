@@ -26,8 +26,8 @@ case $1 in
             mount -t tmpfs tmpfs "$place"
         done
         for place in etc usr var; do
-            mkdir -p "/run/over/$place" "/run/work/$place"
-            mount -t overlay overlay -o "lowerdir=/$place,upperdir=/run/over/$place,workdir=/run/work/$place" "/$place"
+            mkdir -p "/run/upper/$place" "/run/scratch/$place"
+            mount -t overlay overlay -o "lowerdir=/$place,upperdir=/run/upper/$place,workdir=/run/scratch/$place" "/$place"
         done
         mkdir -p /var/log/journal
         mount -t tmpfs tmpfs /var/log/journal

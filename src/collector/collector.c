@@ -238,7 +238,9 @@ struct tasklog_span tasklog_collector_span(struct tasklog_collector *collector)
 {
     pthread_mutex_lock(&collector->lock);
     struct tasklog_span span = {.given = collector->last_position,
-                                .needed = tasklog_table_oldest(collector->table)};
+                                .needed = collector->needed_at_stop
+                                              ? collector->needed_at_stop
+                                              : tasklog_table_oldest(collector->table)};
     pthread_mutex_unlock(&collector->lock);
     return span;
 }
@@ -506,6 +508,20 @@ static void drop_results(struct tasklog_collector *collector)
                       (unsigned long long)lost, lost == 1 ? "" : "s");
 }
 
+/* What is needed of a source that keeps its lines, with the results that could not be written, which are let go
+ * of now; not with tasks whose lateWindow is over. */
+static void note_needed(struct tasklog_collector *collector)
+{
+    struct tasklog_results results = {0};
+
+    pthread_mutex_lock(&collector->lock);
+    struct tasklog_now now = as_of(collector_now(collector), collector->read_until_us);
+    tasklog_table_tick(collector->table, now, &results);
+    tasklog_results_append(&collector->queue, &results);
+    collector->needed_at_stop = tasklog_table_oldest(collector->table);
+    pthread_mutex_unlock(&collector->lock);
+}
+
 void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
 {
     if (!collector->started)
@@ -535,6 +551,8 @@ void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
     collector->watch = NULL;
     if (collector->spool) /* until now somebody listened */
         (void)!entry_write_time(collector->spool, collector_now(collector));
+    if (collector->config->is_shared)
+        note_needed(collector);
     drop_results(collector);
 }
 

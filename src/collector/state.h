@@ -103,8 +103,9 @@ struct tasklog_collector {
     tasklog_position cursor_position; /* where in the spool it lies; 0 = there is none */
     struct watch *watch;              /* of processes; has a lock of its own */
     struct deaths deaths;
-    uint64_t unread;   /* messages that the source has lost */
-    struct gate *gate; /* NULL = everybody may log, as much as he likes */
+    uint64_t unread;                 /* messages that the source has lost */
+    tasklog_position needed_at_stop; /* the last span of a shared source; 0 = it has not stopped */
+    struct gate *gate;               /* NULL = everybody may log, as much as he likes */
     uint64_t refused[GATE_VERDICTS];
     struct rate refusal_rates[GATE_VERDICTS];
     char refusal[512]; /* to be said; "" = nothing */

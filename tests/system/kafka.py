@@ -19,6 +19,18 @@ AGGREGATOR = BUILD / "tasklog-kafka"
 TOPIC = "tasklog"
 
 
+class Place(ctypes.Structure):
+    """librdkafka's rd_kafka_topic_partition_t."""
+
+    _fields_ = [("topic", ctypes.c_char_p), ("partition", ctypes.c_int32), ("offset", ctypes.c_int64),
+                ("metadata", ctypes.c_void_p), ("metadata_size", ctypes.c_size_t), ("opaque", ctypes.c_void_p),
+                ("error", ctypes.c_int), ("private", ctypes.c_void_p)]
+
+
+class Places(ctypes.Structure):
+    _fields_ = [("count", ctypes.c_int), ("size", ctypes.c_int), ("places", ctypes.POINTER(Place))]
+
+
 class Cluster:
     """The brokers live in this process. A partition keeps 5 MB and 100,000 messages, no more."""
 
@@ -41,6 +53,8 @@ class Cluster:
         return self
 
     def __exit__(self, *unused: object) -> None:
+        if hasattr(self, "_consumer"):
+            self._library.rd_kafka_destroy(self._consumer)
         self._library.rd_kafka_mock_cluster_destroy(self._cluster)
         self._library.rd_kafka_destroy(self._kafka)
 
@@ -68,6 +82,33 @@ class Cluster:
                                         ctypes.c_size_t(len(payload)), None, ctypes.c_size_t(0),
                                         None) == 0
         assert library.rd_kafka_flush(self._producer, 10000) == 0
+
+
+    def is_settled(self, group: str) -> bool:
+        """Has the group committed all there is?"""
+        library = self._library
+        if not hasattr(self, "_consumer"):
+            library.rd_kafka_topic_partition_list_new.restype = ctypes.POINTER(Places)
+            error = ctypes.create_string_buffer(512)
+            conf = ctypes.c_void_p(library.rd_kafka_conf_new())
+            for name, value in (("bootstrap.servers", self.brokers), ("group.id", group)):
+                library.rd_kafka_conf_set(conf, name.encode(), value.encode(), error, 512)
+            self._consumer = ctypes.c_void_p(library.rd_kafka_new(1, conf, error, 512))
+            assert self._consumer, error.value
+        places = library.rd_kafka_topic_partition_list_new(self.partitions)
+        for partition in range(self.partitions):
+            library.rd_kafka_topic_partition_list_add(places, TOPIC.encode(), partition)
+        try:
+            assert library.rd_kafka_committed(self._consumer, places, 10000) == 0
+            for place in places.contents.places[:self.partitions]:
+                low, high = ctypes.c_int64(), ctypes.c_int64()
+                assert library.rd_kafka_query_watermark_offsets(
+                    self._consumer, TOPIC.encode(), place.partition, ctypes.byref(low), ctypes.byref(high), 10000) == 0
+                if high.value > 0 and place.offset != high.value:
+                    return False
+            return True
+        finally:
+            library.rd_kafka_topic_partition_list_destroy(places)
 
 
 def sender_conf(cluster: Cluster, socket: Path) -> str:

@@ -271,6 +271,7 @@ def test_what_was_read_is_not_read_again_after_a_stop(tmp_path: Path, cluster: C
         a.wait_reading()
         Load(sender, 1.0, 20).join(60)
         expect_whole(table, [a], 20)
+        wait_until(lambda: cluster.is_settled("group"), "all is committed", 20)
         assert a.stop() == 0
         table.execute(f"UPDATE {table.sql_table} SET log = 'seen', log_position = NULL")
         table.add("next")

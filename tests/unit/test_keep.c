@@ -914,6 +914,19 @@ static void what_a_shared_source_needs_to_keep_is_told(void **state)
     assert_memory_equal(only_row_of("1")->log, "[2026-11-24 10:00:00] first\n", 28);
 }
 
+/* A result that the database did not take before the stop is read again by whoever comes next. */
+static void what_a_stop_could_not_write_is_still_needed(void **state)
+{
+    (void)state;
+    fake_store_answer(-EAGAIN, "away");
+    life_with_a_source_that_keeps_its_lines();
+    uint64_t first = span().given;
+    assert_true(give_at(4, "job[1]", "@task end"));
+    assert_true(give_at(6, "job[1]", "another run")); /* the one before is only in its result now */
+    tasklog_collector_stop(collecting_collector(collecting), 300);
+    assert_int_equal(span().needed, first);
+}
+
 static void time_outs_pass_as_far_as_a_shared_source_was_read(void **state)
 {
     (void)state;
@@ -1042,6 +1055,7 @@ int main(void)
         TEST(an_id_that_was_new_again_is_new_after_a_stop),
         TEST(a_source_goes_on_where_the_spool_has_it),
         TEST(what_a_shared_source_needs_to_keep_is_told),
+        TEST(what_a_stop_could_not_write_is_still_needed),
         TEST(time_outs_pass_as_far_as_a_shared_source_was_read),
         TEST(equal_lines_with_cursors_are_two),
         TEST(a_cursor_outlives_its_segment),

@@ -30,6 +30,7 @@ enum {
     STOP_SPOOLED_MS = 1000, /* what the database has not taken by then waits in the spool */
     NO_MEMORY_RETRY_MS = 50,
     LITTLE_OF_BUDGET = 16, /* this part of it is little */
+    CLOCK_SET_MS = 1000,   /* a wall's clock that moved by this against the other was set */
     LIVE_QUEUE_MAX = 1024, /* with more results waiting, running tasks are not shown */
 };
 
@@ -104,12 +105,19 @@ void collector_wake_timer(struct tasklog_collector *collector)
         pthread_cond_signal(&collector->due);
 }
 
-/* The earlier of now and a moment of the wall's clock. */
-static struct tasklog_now as_of(struct tasklog_now now, int64_t wall_us)
+/* The earlier of now and a moment of the source's clock. Two moments of it are as far apart here as there:
+ * the two clocks are compared once, and again only when the wall's was set. */
+static struct tasklog_now as_of(struct tasklog_collector *collector, struct tasklog_now now,
+                                int64_t wall_us)
 {
+    int64_t apart_ms = now.mono_ms - now.wall_us / 1000;
+
     if (wall_us >= now.wall_us)
         return now;
-    return (struct tasklog_now){.mono_ms = now.mono_ms - (now.wall_us - wall_us) / 1000,
+    if (llabs(apart_ms - collector->clocks_apart_ms) > CLOCK_SET_MS)
+        collector->clocks_apart_ms = apart_ms;
+    int64_t mono_ms = wall_us / 1000 + collector->clocks_apart_ms;
+    return (struct tasklog_now){.mono_ms = mono_ms < now.mono_ms ? mono_ms : now.mono_ms,
                                 .wall_us = wall_us};
 }
 
@@ -117,7 +125,7 @@ static struct tasklog_now as_of(struct tasklog_now now, int64_t wall_us)
 static int64_t tick(struct tasklog_collector *collector)
 {
     struct tasklog_now real = collector_now(collector);
-    struct tasklog_now now = as_of(real, collector->read_until_us);
+    struct tasklog_now now = as_of(collector, real, collector->read_until_us);
     struct tasklog_results results = {0};
 
     collector_close_dead(collector, now);
@@ -187,7 +195,7 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
     if (collector->gate && !collector_gate_admits(collector, given, &line, &sight, now.mono_ms))
         return true;
     if (line.source_position != 0)
-        now = as_of(now, line.received_us > 0 ? line.received_us : line.time_us);
+        now = as_of(collector, now, line.received_us > 0 ? line.received_us : line.time_us);
     int r = tasklog_table_accept(collector->table, &line, now, tight, &collector->queue);
     if (r < 0)
         return false;
@@ -251,7 +259,7 @@ void tasklog_collector_read_until(struct tasklog_collector *collector, int64_t u
     pthread_mutex_lock(&collector->lock);
     collector->read_until_us = until_us;
     collector->behind = !at_end;
-    struct tasklog_now now = as_of(collector_now(collector), until_us);
+    struct tasklog_now now = as_of(collector, collector_now(collector), until_us);
     if (next_due_ms(collector) <= now.mono_ms)
         pthread_cond_signal(&collector->due);
     pthread_mutex_unlock(&collector->lock);
@@ -515,7 +523,7 @@ static void note_needed(struct tasklog_collector *collector)
     struct tasklog_results results = {0};
 
     pthread_mutex_lock(&collector->lock);
-    struct tasklog_now now = as_of(collector_now(collector), collector->read_until_us);
+    struct tasklog_now now = as_of(collector, collector_now(collector), collector->read_until_us);
     tasklog_table_tick(collector->table, now, &results);
     tasklog_results_append(&collector->queue, &results);
     collector->needed_at_stop = tasklog_table_oldest(collector->table);

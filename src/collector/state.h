@@ -68,9 +68,10 @@ struct tasklog_collector {
     int64_t write_ms_max;
     bool away;             /* the database takes nothing at the moment */
     int64_t read_until_us; /* the source was read up to there; INT64_MAX = it is read as it comes */
-    bool behind;           /* it has more to be read */
-    uint64_t last_position; /* of a line in the spool */
-    int64_t timer_wake_ms;  /* until when the timer sleeps */
+    int64_t clocks_apart_ms; /* the monotonic clock less the wall's, for times of the source */
+    bool behind;             /* it has more to be read */
+    uint64_t last_position;  /* of a line in the spool */
+    int64_t timer_wake_ms;   /* until when the timer sleeps */
     bool stopping;
     int64_t stop_at_ms;
     bool writer_ended;

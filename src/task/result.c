@@ -53,9 +53,8 @@ void tasklog_result_view(const struct tasklog_result *result, struct tasklog_rep
         .run = result->run,
         .end_chars = ended ? ended->end_chars : 0,
         .omitted = extra.omitted_end,
-        .position = result->source_position == 0
-                        ? TASKLOG_ABSENT
-                        : result->source_position | (result->end != RUN_OPEN),
+        .position = extra.source_position == 0 ? TASKLOG_ABSENT
+                                               : extra.source_position | (result->end != RUN_OPEN),
     };
 }
 

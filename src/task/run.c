@@ -21,16 +21,16 @@ struct tasklog_result *run_new(size_t struct_bytes, const struct tasklog_line *l
     if (!run)
         return NULL;
     run->names_at = (uint8_t)struct_bytes;
-    if (line->peer != 0) {
+    if (line->peer != 0 || line->source_position != 0) {
         if (run_need_extra(run) < 0) {
             free(run);
             return NULL;
         }
         run->extra->peer = line->peer;
+        run->extra->source_position = line->source_position;
     }
     run->start_us = line->time_us;
     run->run = run->pin.position = line->position;
-    run->source_position = line->source_position;
     run->kind_bytes = (uint8_t)line->kind_bytes;
     run->id_bytes = (uint8_t)line->id_bytes;
     char *names = (char *)run + struct_bytes;

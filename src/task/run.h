@@ -40,8 +40,8 @@ struct run_pin {
     uint64_t position;
 };
 
-/* Made when something is reported, for the first warning or error, and if lines tell their origin or who sent
- * them. */
+/* Made when something is reported, for the first warning or error, and if lines tell their origin, who sent
+ * them or their position in a source. */
 struct run_extra {
     int64_t processed; /* TASKLOG_ABSENT if not reported; likewise: */
     int64_t failed;
@@ -52,11 +52,12 @@ struct run_extra {
     struct run_counter *counters;
     size_t counter_count;
     struct tasklog_process process;
-    char *origin;         /* of the last line that had one, or NULL; a copy has none */
-    uint64_t peer;        /* who began the run; 0 = not known */
-    uint32_t omitted;     /* refused lines of it that its log does not tell of yet */
-    uint32_t omitted_new; /* more of them, of which the spool knows nothing either */
-    uint32_t omitted_end; /* of the latter, those that the log tells of at its end */
+    char *origin;            /* of the last line that had one, or NULL; a copy has none */
+    uint64_t peer;           /* who began the run; 0 = not known */
+    int64_t source_position; /* of its last line; 0 = there is none, nor had its first one any */
+    uint32_t omitted;        /* refused lines of it that its log does not tell of yet */
+    uint32_t omitted_new;    /* more of them, of which the spool knows nothing either */
+    uint32_t omitted_end;    /* of the latter, those that the log tells of at its end */
 };
 
 /* Made at the end. */
@@ -72,7 +73,6 @@ struct tasklog_result {
     struct run_pin pin;
     struct tasklog_result *next; /* in a list of results; a task's: in a chain of the index */
     uint64_t run;                /* names it in the spool: where the line that started it lies */
-    int64_t source_position;     /* of its last line; 0 = there is none */
     int64_t start_us;
     uint64_t lines
         : RUN_LINES_BITS; /* 12 days at a million a second; in two words, so that it takes less: */
@@ -179,6 +179,12 @@ const char *run_detail(const struct tasklog_result *run);
 static inline uint64_t run_peer(const struct tasklog_result *run)
 {
     return run->extra ? run->extra->peer : 0;
+}
+
+static inline void run_set_source_position(struct tasklog_result *run, int64_t position)
+{
+    if (run->extra)
+        run->extra->source_position = position;
 }
 
 static inline const char *run_origin(const struct tasklog_result *run)

@@ -214,7 +214,7 @@ static int take(struct tasklog_table *table, struct task **task, const struct ta
 
     if (is_control && control->verb == CONTROL_START)
         return take_start(table, task, line, now, results);
-    (*task)->run.source_position = line->line->source_position;
+    run_set_source_position(&(*task)->run, line->line->source_position);
     if (task_has_ended(*task))
         return take_late(table, *task, line, is_control, now.mono_ms);
     if (is_control && control->verb == CONTROL_END)
@@ -276,7 +276,7 @@ static bool take_quick(struct tasklog_table *table, struct task *task, const str
     if (bytes == 0)
         return false;
     table->text_bytes += bytes;
-    task->run.source_position = line->line->source_position;
+    run_set_source_position(&task->run, line->line->source_position);
     table_touch(table, task, now_ms);
     show_live_later(table, task, now_ms);
     return true;

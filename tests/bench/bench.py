@@ -13,6 +13,7 @@ import socket
 import sqlite3
 import statistics
 import sys
+import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import Any, Callable, Dict
 import plot
 from machine import (HERE, LINE_BYTES, MODULE, Daemon, Figures, Load, Measure, Postgresql, Sqlite, blast, proc_number, run_limit,
                      run_ompgsql, run_plain, run_seed, run_syslog_ng, run_tasklog, tasklog_action, wait_idle)
+from network import why_not
+from scale import Site
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 ORDER, TURN = Load(2000, 500), Load(2000, 500, True)
@@ -135,6 +138,29 @@ def shapes(sqlite: Sqlite, postgresql: Postgresql) -> None:
     }, 1)
 
 
+def hosts() -> None:
+    """A host, an aggregator and a PostgreSQL as conf/scale has them, with TLS between each two: the host's
+    figures are in results under its own name."""
+    if why_not():
+        say(f"\nHosts: left out, {why_not()}")
+        return
+    load = Load(400, 500, True)
+    with tempfile.TemporaryDirectory(prefix="hosts-") as folder, closing(Site(Path(folder), "sender.conf", 1, 1)) as site:
+        ends = {"host, RELP with TLS": site.senders[0].pid, "aggregator, RELP with TLS": site.aggregators[0].pid}
+        measures = {name: Measure(pid, None) for name, pid in ends.items()}
+        sender = blast(load, f"unix:{site.senders[0].socket}")
+        site.database.wait_ended(load.tasks, 120)
+        for name, measure in measures.items():
+            results[name] = [measure.stop(load.messages)]
+        sender.wait()
+        stored, = site.database.execute(f"SELECT sum(lines), pg_total_relation_size('{site.database.table}')"
+                                        f" FROM {site.database.sql_table} GROUP BY ()")
+    assert stored[0] == load.tasks * load.lines
+    say(f"\nFrom a host's queue on disk by RELP with TLS: {rate('host, RELP with TLS'):,.0f} messages/s;"
+        f" {cpu('host, RELP with TLS'):.2f} µs a message on the host, {cpu('aggregator, RELP with TLS'):.2f} µs on the"
+        f" aggregator; {stored[1] / stored[0]:.0f} bytes a line of {LINE_BYTES} in PostgreSQL")
+
+
 def open_tasks(sqlite: Sqlite) -> None:
     """Lines go round robin over all open tasks: each finds its own among a million."""
     million = 1_000_000
@@ -226,7 +252,7 @@ def recovery(sqlite: Sqlite) -> None:
         began = time.monotonic()
         daemon.rsyslogd.start(check=False, seconds=120)
         took = time.monotonic() - began
-    say(f"\nA spool of {size / 1e9:.2f} GB: read in {read:.2f} s, taken up in {took:.2f} s")
+    say(f"\nA spool of {size / 1e9:.2f} GB ({size / 6e6:.0f} bytes a line of {LINE_BYTES}): read in {read:.2f} s, taken up in {took:.2f} s")
     target("recovery: share of the speed of reading the files", read / took, 0.5)
 
 
@@ -237,6 +263,7 @@ def main() -> int:
         "throughput": lambda: throughput(sqlite, postgresql),
         "competitors": lambda: competitors(postgresql, peers),
         "shapes": lambda: shapes(sqlite, postgresql),
+        "hosts": hosts,
         "open_tasks": lambda: open_tasks(sqlite),
         "latency": lambda: latency(sqlite),
         "recovery": lambda: recovery(sqlite),

@@ -17,9 +17,9 @@ import pytest
 
 from conftest import cycles
 from database import Row
-from network import Network, why_not
+from network import why_not
 from rsyslogd import frame, send, wait_until
-from scale import Aggregator, DatabaseHost, Sender, make_certificates
+from scale import Sender, Site, make_certificates
 from tasklog import stamps
 
 WHY_NOT = why_not()
@@ -27,41 +27,6 @@ pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
 CUT_SECONDS = 30  # longer than the senders wait for an answer
 SAME = "the same again"
-
-
-class Site:
-    """Hosts, aggregators and a database host, all running."""
-
-    def __init__(self, folder: Path, conf: str, hosts: int, aggregators: int) -> None:
-        names = [f"web-{number + 1}.example.net" for number in range(hosts)]
-        sinks = [f"aggregator-{number + 1}.example.net" for number in range(aggregators)]
-        self._network = Network()
-        self._open: list[Sender | Aggregator | DatabaseHost] = []
-        certificates = make_certificates(folder / "ca", *names, *sinks, "db.example.net")
-        try:
-            self.database = DatabaseHost(self._network.host("db.example.net"), certificates)
-            self._open.append(self.database)
-            self.aggregators = [Aggregator(folder / name, self._network.host(name), certificates)
-                                for name in sinks]
-            self.senders = [Sender(folder / name, self._network.host(name), certificates, conf)
-                            for name in names]
-            self._open += [*self.senders, *self.aggregators]
-            for aggregator in self.aggregators:
-                aggregator.run_shipped()
-            for sender in self.senders:
-                sender.run()
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        for each in reversed(self._open):
-            each.close()
-        self._network.__exit__()
-
-    def redelivered(self) -> int:
-        """In the aggregators' last lives."""
-        return sum(each.fresh_counters()["lines.redelivered"] for each in self.aggregators)
 
 
 class Tasks(threading.Thread):

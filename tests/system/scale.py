@@ -16,7 +16,7 @@ import psycopg2
 import psycopg2.extensions
 
 from database import Postgresql
-from network import Host
+from network import Host, Network
 from rsyslogd import DISTRIBUTION, Rsyslogd, Timeout, wait_until
 from tasklog import BUILD, REPO, Tasklog
 
@@ -189,3 +189,38 @@ class DatabaseHost(Postgresql):
         except psycopg2.OperationalError:
             return False
         return True
+
+
+class Site:
+    """Hosts, aggregators and a database host, all running."""
+
+    def __init__(self, folder: Path, conf: str, hosts: int, aggregators: int) -> None:
+        names = [f"web-{number + 1}.example.net" for number in range(hosts)]
+        sinks = [f"aggregator-{number + 1}.example.net" for number in range(aggregators)]
+        self._network = Network()
+        self._open: list[Sender | Aggregator | DatabaseHost] = []
+        certificates = make_certificates(folder / "ca", *names, *sinks, "db.example.net")
+        try:
+            self.database = DatabaseHost(self._network.host("db.example.net"), certificates)
+            self._open.append(self.database)
+            self.aggregators = [Aggregator(folder / name, self._network.host(name), certificates)
+                                for name in sinks]
+            self.senders = [Sender(folder / name, self._network.host(name), certificates, conf)
+                            for name in names]
+            self._open += [*self.senders, *self.aggregators]
+            for aggregator in self.aggregators:
+                aggregator.run_shipped()
+            for sender in self.senders:
+                sender.run()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        for each in reversed(self._open):
+            each.close()
+        self._network.__exit__()
+
+    def redelivered(self) -> int:
+        """In the aggregators' last lives."""
+        return sum(each.fresh_counters()["lines.redelivered"] for each in self.aggregators)

@@ -90,8 +90,9 @@ export PYTHONDONTWRITEBYTECODE = 1
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # A throw-away PostgreSQL; -t keeps it in a temporary folder for root, too, so that two of them do not collide.
-# A throw-away PostgreSQL for one command; on a port of its own, so that two at once do not meet.
-PG       = PGPORT=$$(shuf -n 1 -i 20000-29999) pg_virtualenv -t
+# A throw-away PostgreSQL for one command. Two at once must not meet: each has a port of its own, and not the pid file
+# in /var/run that all would share.
+PG       = PGPORT=$$(shuf -n 1 -i 20000-29999) pg_virtualenv -t -o 'external_pid_file=(none)'
 ASAN     = B=build/asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1"
 TSAN     = B=build/tsan SAN="-fsanitize=thread -fno-omit-frame-pointer -O1"
 FUZZING  = B=build/fuzz CC=clang SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"

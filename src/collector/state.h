@@ -119,6 +119,10 @@ struct tasklog_collector {
  * line in `error`. */
 int collector_spool_open(struct tasklog_collector *collector, char *error);
 
+/* Remembers a numbered line. Without memory for that it may be doubled, and nothing worse. */
+void collector_note_numbered(struct tasklog_collector *collector, const struct tasklog_line *line,
+                             int64_t wall_us);
+
 /* Was this line taken before? */
 bool collector_spool_has(struct tasklog_collector *collector, const struct tasklog_line *line,
                          int64_t now_ms);
@@ -168,6 +172,11 @@ void collector_spool_sync(struct tasklog_collector *collector);
 
 /* Tells, once, that the spool takes nothing, or that it does again. */
 void collector_spool_say(struct tasklog_collector *collector);
+
+/* ---- take_up.c ---- */
+
+/* Replays the spool into the table and the queue. 0, or negative errno with a line in `error`. */
+int collector_take_up(struct tasklog_collector *collector, char *error);
 
 /* ---- senders.c: who logs, and who has died. The lock is held in all but the first two. ---- */
 

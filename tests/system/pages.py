@@ -9,6 +9,7 @@
 A comment on a line before a block says more of it:
 
     <!-- file: PATH -->         the block is that file; <!-- add to: PATH --> it goes to its end
+    <!-- way: WAY -->           it is for one of two ways: "by hand", from the source tree, or "packages"
     <!-- not run: REASON -->    the test cannot run it
     <!-- soon -->               what is shown comes within seconds: commands are repeated until then
     <!-- stays -->              the command runs on, until the page is done
@@ -25,7 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
-WORDS = ("file", "add to", "not run", "soon", "stays", "ends with")
+WORDS = ("file", "add to", "way", "not run", "soon", "stays", "ends with")
+WAYS = ("by hand", "packages")
 COMMENT = re.compile(r"^<!-- ([a-z ]+?)(?:: (.*?)| (\d+))? -->$")
 FENCE = re.compile(r"^```([a-z]*)$")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?")
@@ -45,6 +47,10 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
+
+    def runs(self, way: str) -> bool:
+        """Does who goes this way run it?"""
+        return "not run" not in self.marks and self.language != "text" and self.marks.get("way", way) == way
 
     def commands(self) -> list[tuple[str, str]]:
         """Of a console: each command, and what it shows."""
@@ -99,6 +105,8 @@ def read(path: Path) -> tuple[dict[str, str], list[Block]]:
 
 def check(block: Block) -> None:
     writes = "file" in block.marks or "add to" in block.marks
+    if block.marks.get("way", WAYS[0]) not in WAYS:
+        raise PageError(f"{block}: the ways are {' and '.join(WAYS)}")
     if "not run" in block.marks:
         if len(block.marks["not run"]) < 10:
             raise PageError(f"{block}: why is it not run?")

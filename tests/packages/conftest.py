@@ -18,8 +18,8 @@ class Installed(NamedTuple):
 
 @pytest.fixture(scope="session")
 def installed() -> Installed:
-    base = FOLDER / "base"
-    with DebianRoot("installed", [base]) as root:
+    layers = [FOLDER / "base", FOLDER / "minimal"]
+    with DebianRoot("installed", layers) as root:
         for name, script in STAND_INS.items():
             root.path(name).write_text(script)
             root.path(name).chmod(0o755)
@@ -30,7 +30,7 @@ def installed() -> Installed:
         except Failed:  # the archive may have moved on since the base was made
             root.apt("update")
             said = root.install(*debs)
-    return Installed([root.upper, base], before, said)
+    return Installed([root.upper, *layers], before, said)
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Debian in a folder, in which packages are installed and rsyslogd runs, without a systemd."""
+"""A Debian in a folder, in which packages are installed and rsyslogd runs, without a systemd or booted with its own."""
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -140,6 +142,34 @@ class DebianRoot:
             log, status = database.execute("SELECT log, status FROM app_import WHERE task_id = ?",
                                            [task]).fetchone()
         return [line.partition("] ")[2] for line in (log or "").splitlines()], status
+
+
+class BootedRoot(DebianRoot):
+    """It runs its own systemd, with a network of its own."""
+
+    def __enter__(self) -> BootedRoot:
+        pid_file = self.upper.parent / "pid"
+        self.machine = subprocess.Popen([str(REPO / "tests/system/machine.sh"), "--boot", str(self.root), str(pid_file)],
+                                        stdin=subprocess.DEVNULL)
+        wait_until(lambda: self.machine.poll() is not None or pid_file.exists() and pid_file.read_text(), "it boots", 60)
+        assert self.machine.returncode is None, "it does not boot"
+        self.systemd = int(pid_file.read_text())
+        wait_until(self.is_up, "its systemd is up", 120)
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        os.kill(self.systemd, signal.SIGKILL)
+        self.machine.wait(timeout=60)
+        _run("umount", "--recursive", self.root)
+
+    def enter(self, *command: str, own_network: bool = True) -> list[str]:
+        """The command that runs one in it; `own_network` or the host's."""
+        return ["nsenter", "-t", str(self.systemd), "-m", "-u", "-i", "-p", *(["-n"] if own_network else []), "--", *command]
+
+    def is_up(self) -> bool:
+        done = subprocess.run(self.enter("systemctl", "is-system-running"), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        return done.stdout.strip() in ("running", "degraded")
 
 
 def _run(*command: object) -> None:

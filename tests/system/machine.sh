@@ -1,12 +1,26 @@
 #!/bin/sh
-# Starts a systemd of its own, in namespaces of its own, that runs one script as root and ends with it.
+# Starts a systemd of its own, in namespaces of its own.
 #
-#     machine.sh FOLDER SCRIPT UNIT...    FOLDER: where the script's output goes; UNIT: files for /etc/systemd/system
+#     machine.sh FOLDER SCRIPT UNIT...    runs one script as root in this Debian, and ends with it. FOLDER: where the
+#                                         script's output goes; UNIT: files for /etc/systemd/system
+#     machine.sh --boot ROOT PIDFILE      boots the Debian that is mounted at ROOT, with a network of its own, until the
+#                                         process whose number is in PIDFILE, its systemd, is killed
 #
-# /etc, /run, /srv, /usr, /var and the journal are its own: whatever is done there is gone afterwards. It needs root, and
-# is not for a host that was booted with systemd, whose control groups it would have to share.
+# In the first form /etc, /run, /srv, /usr, /var and the journal are its own: whatever is done there is gone afterwards. It
+# needs root, and is not for a host that was booted with systemd, whose control groups it would have to share.
 # SPDX-License-Identifier: Apache-2.0
 set -eu
+
+mount_cgroups() {
+    if [ "$CGROUPS" = unified ]; then
+        mount -t cgroup2 cgroup2 "$1"
+    else
+        mount -t tmpfs tmpfs "$1"
+        mkdir "$1/systemd" "$1/unified"
+        mount -t cgroup -o none,name=systemd cgroup "$1/systemd"
+        mount -t cgroup2 cgroup2 "$1/unified"
+    fi
+}
 
 case $1 in
     --inside)
@@ -14,14 +28,7 @@ case $1 in
         folder=$1 script=$2
         shift 2
         umount -l /sys/fs/cgroup
-        if [ "$CGROUPS" = unified ]; then
-            mount -t cgroup2 cgroup2 /sys/fs/cgroup
-        else
-            mount -t tmpfs tmpfs /sys/fs/cgroup
-            mkdir /sys/fs/cgroup/systemd /sys/fs/cgroup/unified
-            mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
-            mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
-        fi
+        mount_cgroups /sys/fs/cgroup
         for place in /run /srv; do
             mount -t tmpfs tmpfs "$place"
         done
@@ -59,19 +66,45 @@ ExecStopPost=systemctl --no-block exit
 UNIT
         exec env container=machine /lib/systemd/systemd --system --unit=machine.target --show-status=0 --log-level=info
         ;;
+    --boot-inside)
+        read -r pid rest </proc/self/stat # as it is outside: /proc is still the host's
+        cd "$2"
+        mount -t proc proc proc
+        mount --bind /dev/null proc/kmsg # the kernel's messages are the host's
+        mount -t sysfs -o ro sysfs sys
+        mount_cgroups sys/fs/cgroup
+        mount -t tmpfs -o mode=755 tmpfs run
+        mount -t tmpfs -o mode=755 tmpfs dev
+        for device in null zero full random urandom tty; do
+            touch "dev/$device"
+            mount --bind "/dev/$device" "dev/$device"
+        done
+        mkdir dev/pts dev/shm
+        mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts dev/pts
+        mount -t tmpfs tmpfs dev/shm
+        ln -s pts/ptmx dev/ptmx
+        ln -s /proc/self/fd dev/fd
+        ip link set lo up
+        echo "$pid" >"$3"
+        pivot_root . mnt
+        umount -l /mnt
+        exec env -i container=machine /lib/systemd/systemd --system
+        ;;
 esac
 
-name=machine.$$
 if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
-    CGROUPS=unified group=/sys/fs/cgroup/$name
+    CGROUPS=unified group=/sys/fs/cgroup
 else
-    CGROUPS=hybrid group=/sys/fs/cgroup/systemd/$name
+    CGROUPS=hybrid group=/sys/fs/cgroup/systemd
 fi
 export CGROUPS
-mkdir "$group"
+group=$(mktemp -d "$group/machine.XXXXXX") # $$ may be that of another one, in another namespace
 (
     sh -c 'echo $PPID' >"$group/cgroup.procs"
-    exec unshare --mount --pid --fork --cgroup --mount-proc --kill-child "$0" --inside "$@"
+    case $1 in
+        --boot) exec unshare --mount --pid --net --uts --ipc --fork --cgroup --kill-child "$0" --boot-inside "$2" "$3" ;;
+        *) exec unshare --mount --pid --fork --cgroup --mount-proc --kill-child "$0" --inside "$@" ;;
+    esac
 ) && status=0 || status=$?
 find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
 exit "$status"

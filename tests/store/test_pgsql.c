@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -70,15 +71,20 @@ static void deed_end(struct deed *deed)
     assert_int_equal(pthread_join(deed->thread, NULL), 0);
 }
 
-/* Returns when they are gone. */
+/* Returns when they are gone: the server forgets a process a little before it hangs up. */
 static void kill_sessions(struct fixture *f)
 {
-    do
-        steady_sleep_ms(10);
-    while (strcmp(database_value(f->database,
-                                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                                 " WHERE application_name = 'tasklog'"),
-                  "0") != 0);
+    char pids[400];
+    long pid;
+
+    snprintf(pids, sizeof pids, "%s",
+             database_value(f->database, "SELECT string_agg(pid::text, ' ') FILTER (WHERE"
+                                         " pg_terminate_backend(pid)) FROM pg_stat_activity"
+                                         " WHERE application_name = 'tasklog'"));
+    for (char *at = pids, *next; (pid = strtol(at, &next, 10)) > 0; at = next) {
+        while (kill((pid_t)pid, 0) == 0 || errno == EPERM)
+            steady_sleep_ms(1);
+    }
 }
 
 /* --- Locks ------------------------------------------------------------------------------------- */

@@ -35,6 +35,9 @@ struct tasklog_value {
     size_t text_bytes;
 };
 
+/* The hash of several values, one after the other: each goes on from that of those before it, the first from 0. */
+uint64_t tasklog_value_hash(const struct tasklog_value *value, uint64_t hash);
+
 struct tasklog_column {
     const char *name; /* as in the database, not quoted */
     enum tasklog_type type;

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 enum { BATCH_SIZE_MIN = 16 };
 
@@ -147,8 +146,7 @@ uint64_t row_keys(const struct tasklog_config *config, const struct tasklog_resu
     for (size_t i = 0; i < config->keys.count; i++) {
         struct tasklog_value value =
             value_of(config->keys.items[i].field, &report, &(struct texts){0}, 0);
-        keys = value.text ? XXH3_64bits_withSeed(value.text, value.text_bytes, keys)
-                          : XXH3_64bits_withSeed(&value.number, sizeof(value.number), keys);
+        keys = tasklog_value_hash(&value, keys);
     }
     return keys;
 }

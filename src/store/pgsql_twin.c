@@ -18,7 +18,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 enum {
     ROWS_LEAST = 4,
@@ -105,12 +104,8 @@ static bool is_second(const struct pgsql *pg, const struct tasklog_row *row)
 {
     uint64_t hash = 0;
 
-    for (size_t i = 0; i < pg->base.target.key_count; i++) {
-        const struct tasklog_value *key = &row->keys[i];
-
-        hash = key->text != NULL ? XXH3_64bits_withSeed(key->text, key->text_bytes, hash)
-                                 : XXH3_64bits_withSeed(&key->number, sizeof key->number, hash);
-    }
+    for (size_t i = 0; i < pg->base.target.key_count; i++)
+        hash = tasklog_value_hash(&row->keys[i], hash);
     return (hash & 1) != 0;
 }
 

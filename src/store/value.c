@@ -10,7 +10,15 @@
 #include <stdio.h>
 #include <time.h>
 
+#include <xxhash.h>
+
 enum { SECOND_US = 1000000 };
+
+uint64_t tasklog_value_hash(const struct tasklog_value *value, uint64_t hash)
+{
+    return value->text != NULL ? XXH3_64bits_withSeed(value->text, value->text_bytes, hash)
+                               : XXH3_64bits_withSeed(&value->number, sizeof value->number, hash);
+}
 
 bool value_is_text(enum tasklog_type type)
 {

@@ -9,8 +9,9 @@ import re
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -42,6 +43,16 @@ def table(postgresql: Postgresql) -> Postgresql:
 def sender(tmp_path: Path, cluster: Cluster) -> Iterator[Sender]:
     with Sender(tmp_path / "sender", cluster) as sender:
         yield sender
+
+
+@contextmanager
+def two_reading(folder: Path, cluster: Cluster, database: Database,
+                **parameters: Any) -> Iterator[tuple[Aggregator, Aggregator]]:
+    with Aggregator(folder / "a", cluster, database, **parameters) as a, \
+            Aggregator(folder / "b", cluster, database, **parameters) as b:
+        a.wait_reading()
+        b.wait_reading()
+        yield a, b
 
 
 def texts_of(task: int) -> list[str]:
@@ -130,11 +141,8 @@ def test_whatever_happens_to_an_aggregator_each_task_is_one_whole_row(
     print(f"KAFKA_SEED={SEED}")
     chance = random.Random(SEED)
     add_rows(table)
-    with Aggregator(tmp_path / "a", cluster, table, liveInterval=1, lateWindow=1) as a, \
-            Aggregator(tmp_path / "b", cluster, table, liveInterval=1, lateWindow=1) as b:
+    with two_reading(tmp_path, cluster, table, liveInterval=1, lateWindow=1) as (a, b):
         everyone = [a, b]
-        a.wait_reading()
-        b.wait_reading()
         load = Load(sender, seconds=8.0)
         load.wait_share(chance.uniform(0.2, 0.6))
         if event in ("killed", "restarted"):
@@ -173,10 +181,7 @@ def test_each_run_has_one_row_of_its_own(tmp_path: Path, cluster: Cluster, table
                            if name not in ("kind", "task_id", "start_time")]
                + ["position=log_position"]}
     tasks = 200
-    with Aggregator(tmp_path / "a", cluster, table, **own_row) as a, \
-            Aggregator(tmp_path / "b", cluster, table, **own_row) as b:
-        a.wait_reading()
-        b.wait_reading()
+    with two_reading(tmp_path, cluster, table, **own_row) as (a, b):
         load = Load(sender, 6.0, tasks)
         load.wait_share(0.6)
         a.kill9()
@@ -333,10 +338,7 @@ def test_an_sqlite_file_takes_what_two_write(tmp_path: Path, cluster: Cluster, s
     tasks = 150
     upsert = {"mode": "upsert", "lateWindow": 1, "liveInterval": 1, "key": "task_id=task_id"}
     sqlite.create_index("task_id")
-    with Aggregator(tmp_path / "a", cluster, sqlite, **upsert) as a, \
-            Aggregator(tmp_path / "b", cluster, sqlite, **upsert) as b:
-        a.wait_reading()
-        b.wait_reading()
+    with two_reading(tmp_path, cluster, sqlite, **upsert) as (a, b):
         load = Load(sender, 4.0, tasks)
         load.wait_share(0.5)
         a.kill9()

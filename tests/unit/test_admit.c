@@ -5,78 +5,17 @@
  */
 #include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "support/collecting.h"
 #include "support/fake_store.h"
-#include "support/steady_clock.h"
+#include "support/lives.h"
 
 enum { ALICE = 4001, BOB = 4002 };
-
-static char folder[64], spool_parameter[96];
-static struct collecting *collecting;
-
-static void begin(const char *a, const char *b)
-{
-    const char *parameters[] = {"database=dbname=fake",
-                                "table=tasks",
-                                "columns=log=log",
-                                "columns=status=status",
-                                "liveInterval=0",
-                                spool_parameter,
-                                a,
-                                b,
-                                NULL};
-
-    collecting = collecting_new(parameters, &steady_clock);
-    collecting_start(collecting);
-}
-
-static void live_and_die(void (*life)(void))
-{
-    int status;
-    pid_t child = fork();
-
-    assert_true(child >= 0);
-    if (child == 0) {
-        life();
-        raise(SIGKILL);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/test-admit-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(spool_parameter, sizeof(spool_parameter), "spool=%s/spool", folder);
-    fake_store_reset();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    char command[96];
-
-    (void)state;
-    collecting_free(collecting);
-    collecting = NULL;
-    fake_store_reset();
-    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-    return system(command);
-}
 
 static void give(uint32_t uid, const char *tag, const char *text)
 {
@@ -120,7 +59,7 @@ static void expect_log(const char *id, const char *expected)
 static void what_is_refused_changes_nothing(void **state)
 {
     (void)state;
-    begin("trustedUids=4001", "trustedUids=4002");
+    life_begin("trustedUids=4001", "trustedUids=4002", NULL);
     give(ALICE, "job[1]", "one");
     give(BOB, "job[1]", "forged");
     give(BOB, "job[1]", "@task end status=FORGED");
@@ -140,7 +79,7 @@ static void what_is_refused_changes_nothing(void **state)
 static void people_are_told_once_a_minute_for_each_reason(void **state)
 {
     (void)state;
-    begin("trustedUids=4001", "trustedUids=4002");
+    life_begin("trustedUids=4001", "trustedUids=4002", NULL);
     for (int i = 0; i < 50; i++) {
         give(ALICE, "job[1]", "one");
         give(BOB, "job[1]", "forged");
@@ -160,7 +99,7 @@ static void people_are_told_once_a_minute_for_each_reason(void **state)
 static void lines_without_a_user_are_told_of_once(void **state)
 {
     (void)state;
-    begin("trustedUids=4001", NULL);
+    life_begin("trustedUids=4001", NULL, NULL);
     for (int i = 0; i < 3; i++)
         collecting_give(collecting, "job[1]", "text");
     assert_int_equal(collecting_said(collecting, "without a user that the kernel vouches for"), 1);
@@ -169,7 +108,7 @@ static void lines_without_a_user_are_told_of_once(void **state)
 
 static void life_of_alice(void)
 {
-    begin("trustedUids=4001", "trustedUids=4002");
+    life_begin("trustedUids=4001", "trustedUids=4002", NULL);
     give(ALICE, "job[1]", "one");
 }
 
@@ -177,7 +116,7 @@ static void whose_a_task_is_is_in_the_spool(void **state)
 {
     (void)state;
     live_and_die(life_of_alice);
-    begin("trustedUids=4001", "trustedUids=4002");
+    life_begin("trustedUids=4001", "trustedUids=4002", NULL);
     give(BOB, "job[1]", "@task end status=FORGED");
     give(ALICE, "job[1]", "@task end");
     expect_log("1", AT "one\n" SUMMARY("1 line"));
@@ -189,7 +128,7 @@ static void whose_a_task_is_is_in_the_spool(void **state)
 static void the_log_tells_how_many_lines_there_were_more(void **state)
 {
     (void)state;
-    begin("senderMaxRate=2", NULL);
+    life_begin("senderMaxRate=2", NULL, NULL);
     for (int i = 0; i < 10; i++)
         give(ALICE, "job[1]", "line");
     give(BOB, "job[2]", "line");
@@ -205,7 +144,7 @@ static void the_log_tells_how_many_lines_there_were_more(void **state)
 
 static void life_of_a_flood(void)
 {
-    begin("senderMaxRate=2", NULL);
+    life_begin("senderMaxRate=2", NULL, NULL);
     for (int i = 0; i < 10; i++)
         give(ALICE, "job[1]", "line");
 }
@@ -215,7 +154,7 @@ static void a_kill_makes_no_log_complete(void **state)
 {
     (void)state;
     live_and_die(life_of_a_flood);
-    begin("senderMaxRate=2", NULL);
+    life_begin("senderMaxRate=2", NULL, NULL);
     give(ALICE, "job[1]", "@task end");
     expect_log("1", AT "line\n" AT "line\n[... 1 line is missing here: the sender went beyond its "
                        "limit ...]\n" SUMMARY("2 lines"));
@@ -224,7 +163,7 @@ static void a_kill_makes_no_log_complete(void **state)
 static void life_that_tells(void)
 {
     fake_store_answer(-EAGAIN, "away");
-    begin("senderMaxRate=2", NULL);
+    life_begin("senderMaxRate=2", NULL, NULL);
     for (int i = 0; i < 10; i++)
         give(ALICE, "job[1]", "line");
     give(ALICE, "job[1]", "@task end");
@@ -236,7 +175,7 @@ static void life_that_tells(void)
 static void life_by_other_rules(void)
 {
     fake_store_answer(-EAGAIN, "away");
-    begin("trustedUids=4001", NULL);
+    life_begin("trustedUids=4001", NULL, NULL);
 }
 
 static void what_was_told_is_told_again_after_a_kill(void **state)
@@ -244,7 +183,7 @@ static void what_was_told_is_told_again_after_a_kill(void **state)
     (void)state;
     live_and_die(life_that_tells);
     live_and_die(life_by_other_rules);
-    begin("senderMaxRate=2", NULL);
+    life_begin("senderMaxRate=2", NULL, NULL);
     expect_log("1",
                AT "line\n" AT "line\n[... 8 lines are missing here: the sender went beyond its "
                   "limit ...]\n" SUMMARY("2 lines"));
@@ -256,7 +195,7 @@ static void what_was_told_is_told_again_after_a_kill(void **state)
 static void life_of_an_idle_flood(void)
 {
     fake_store_answer(-EAGAIN, "away");
-    begin("senderMaxRate=2", "idleTimeout=1");
+    life_begin("senderMaxRate=2", "idleTimeout=1", NULL);
     for (int i = 0; i < 10; i++)
         give(ALICE, "job[1]", "line");
     COLLECTING_WAIT(collecting, collecting_counters(collecting).ended_idle == 1);
@@ -266,14 +205,14 @@ static void what_the_clock_told_is_told_again_after_a_kill(void **state)
 {
     (void)state;
     live_and_die(life_of_an_idle_flood);
-    begin("senderMaxRate=2", NULL);
+    life_begin("senderMaxRate=2", NULL, NULL);
     COLLECTING_WAIT(collecting, fake_store_kept_of("1", "FAILED") == 1);
     assert_non_null(strstr(fake_store_kept(0)->log, "[... 8 lines are missing here"));
 }
 
 static void life_of_two_tasks(void)
 {
-    begin("senderMaxTasks=2", NULL);
+    life_begin("senderMaxTasks=2", NULL, NULL);
     give(ALICE, "job[1]", "one");
     give(ALICE, "job[2]", "one");
 }
@@ -282,7 +221,7 @@ static void open_tasks_are_counted_over_a_kill(void **state)
 {
     (void)state;
     live_and_die(life_of_two_tasks);
-    begin("senderMaxTasks=2", NULL);
+    life_begin("senderMaxTasks=2", NULL, NULL);
     give(ALICE, "job[3]", "one");
     give(BOB, "job[4]", "one");
     assert_int_equal(collecting_counters(collecting).over_tasks, 1);
@@ -295,7 +234,7 @@ static void open_tasks_are_counted_over_a_kill(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, lives_set_up, lives_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(what_is_refused_changes_nothing),
         TEST(people_are_told_once_a_minute_for_each_reason),

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "collector/gate.h"
+#include "support/collecting.h"
 
 enum { ALICE = 4001, BOB = 4002, BEGIN_MS = 5000000 };
 
@@ -44,26 +45,20 @@ static void make(struct gate_rules rules)
 
 static struct tasklog_line of_uid(uint32_t uid)
 {
-    return (struct tasklog_line){.kind = "job",
-                                 .kind_bytes = 3,
-                                 .id = "1",
-                                 .id_bytes = 1,
-                                 .has_uid = true,
-                                 .uid = uid,
-                                 .severity = 6};
+    struct tasklog_line line = collecting_line("job[1]", "text");
+
+    line.has_uid = true;
+    line.uid = uid;
+    return line;
 }
 
 static struct tasklog_line of_address(const char *address)
 {
-    return (struct tasklog_line){.kind = "job",
-                                 .kind_bytes = 3,
-                                 .id = "1",
-                                 .id_bytes = 1,
-                                 .host = "web1",
-                                 .host_bytes = 4,
-                                 .from = address,
-                                 .from_bytes = strlen(address),
-                                 .severity = 6};
+    struct tasklog_line line = collecting_line("job[1]", "text");
+
+    line.from = address;
+    line.from_bytes = strlen(address);
+    return line;
 }
 
 static enum gate_verdict judge(struct tasklog_line line, struct tasklog_sight sight)

@@ -6,31 +6,24 @@
  */
 #include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "support/collecting.h"
 #include "support/fake_store.h"
+#include "support/lives.h"
 #include "support/steady_clock.h"
 #include "tasklog/letterbox.h"
 
 #define GIVE(tag, text) collecting_give(collecting, (tag), (text))
 #define WAIT(condition) COLLECTING_WAIT(collecting, condition)
-
-static char folder[64];
-static char spool_parameter[96];
-static const char *parameters[12];
-static struct collecting *collecting;
 
 int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes);
 int __real_posix_fallocate(int fd, off_t offset, off_t bytes);
@@ -39,49 +32,6 @@ static _Atomic int no_space;
 int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes)
 {
     return no_space ? no_space : __real_posix_fallocate(fd, offset, bytes);
-}
-
-/* A collector with the test's spool, and up to three more parameters. */
-static void begin(const char *a, const char *b, const char *c)
-{
-    const char *all[] = {"database=dbname=fake",
-                         "table=tasks",
-                         "columns=log=log",
-                         "columns=status=status",
-                         "liveInterval=0",
-                         spool_parameter,
-                         a,
-                         b,
-                         c};
-    size_t count = 0;
-
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        if (all[i])
-            parameters[count++] = all[i];
-    parameters[count] = NULL;
-    collecting = collecting_new(parameters, &steady_clock);
-    collecting_start(collecting);
-}
-
-static void end(void)
-{
-    collecting_free(collecting);
-    collecting = NULL;
-}
-
-/* One life: does something and is killed. */
-static void live_and_die(void (*life)(void))
-{
-    int status;
-    pid_t child = fork();
-
-    assert_true(child >= 0);
-    if (child == 0) {
-        life();
-        raise(SIGKILL);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 static const struct fake_row *only_row_of(const char *id)
@@ -99,34 +49,17 @@ static const struct fake_row *only_row_of(const char *id)
     return found;
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/test-keep-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(spool_parameter, sizeof(spool_parameter), "spool=%s/spool", folder);
-    fake_store_reset();
-    return 0;
-}
-
 static int tear_down(void **state)
 {
-    char command[96];
-
-    (void)state;
-    fake_store_block(false);
-    end();
     no_space = 0;
-    fake_store_reset();
-    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-    return system(command);
+    return lives_tear_down(state);
 }
 
 /* ---- lives ---- */
 
 static void life_of_an_open_task(void)
 {
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", "one");
     GIVE("job[1]", "@task progress processed=1 tables=2");
     GIVE("job[1]", "two");
@@ -136,7 +69,7 @@ static void an_open_task_goes_on(void **state)
 {
     (void)state;
     live_and_die(life_of_an_open_task);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     assert_int_equal(collecting_counters(collecting).open_tasks, 1);
     GIVE("job[1]", "three");
     GIVE("job[1]", "@task end processed=2 tables=3");
@@ -150,7 +83,7 @@ static void an_open_task_goes_on(void **state)
 static void life_while_the_database_is_away(void)
 {
     fake_store_answer(-EAGAIN, "away");
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", "one");
     GIVE("job[1]", "@task end");
     GIVE("job[2]", "one");
@@ -161,7 +94,7 @@ static void a_result_that_was_not_stored_is_stored_by_the_next_life(void **state
     (void)state;
     live_and_die(life_while_the_database_is_away);
     live_and_die(life_while_the_database_is_away); /* the same id again: another run, late lines */
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     WAIT(fake_store_kept_of("1", "COMPLETED") >= 1);
     assert_int_equal(collecting_counters(collecting).open_tasks, 1);
     assert_non_null(strstr(fake_store_kept(0)->log, "one"));
@@ -169,7 +102,7 @@ static void a_result_that_was_not_stored_is_stored_by_the_next_life(void **state
 
 static void life_that_stores(void)
 {
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     for (int i = 0; i < 50; i++) {
         char tag[32];
         snprintf(tag, sizeof(tag), "job[%d]", i);
@@ -184,7 +117,7 @@ static void what_is_stored_is_not_written_again(void **state)
 {
     (void)state;
     live_and_die(life_that_stores);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[new]", "@task end");
     WAIT(fake_store_kept_count() >= 1);
     assert_int_equal(fake_store_kept_count(), 1);
@@ -193,7 +126,7 @@ static void what_is_stored_is_not_written_again(void **state)
 
 static void life_with_late_lines(void)
 {
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", "one");
     GIVE("job[1]", "@task end");
     WAIT(collecting_counters(collecting).rows_stored == 1);
@@ -226,14 +159,14 @@ static void late_lines_are_appended_at_the_same_place_again(void **state)
 {
     (void)state;
     live_and_die(life_with_late_lines);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", "later");
     WAIT(strcmp(log_after_late_rows(STORED_LOG LATE), STORED_LOG LATE LATER) == 0);
 }
 
 static void life_whose_late_line_is_not_stored(void)
 {
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", "one");
     GIVE("job[1]", "@task end");
     WAIT(collecting_counters(collecting).rows_stored == 1);
@@ -246,7 +179,7 @@ static void a_late_line_that_was_not_stored_is_stored_by_the_next_life(void **st
 {
     (void)state;
     live_and_die(life_whose_late_line_is_not_stored);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", "later");
     WAIT(strcmp(log_after_late_rows(STORED_LOG), STORED_LOG LATE LATER) == 0);
 }
@@ -255,7 +188,7 @@ static void late_lines_that_are_stored_are_not_written_again(void **state)
 {
     (void)state;
     live_and_die(life_with_late_lines);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[2]", "@task end");
     WAIT(collecting_counters(collecting).rows_stored == 1);
     GIVE("job[2]", "late"); /* what else is late would be written before it */
@@ -267,7 +200,7 @@ static void late_lines_that_are_stored_are_not_written_again(void **state)
 static void life_that_closes_an_idle_task(void)
 {
     fake_store_answer(-EAGAIN, "away");
-    begin("idleTimeout=1", NULL, NULL);
+    life_begin("idleTimeout=1", NULL, NULL);
     GIVE("job[1]", "one");
     WAIT(collecting_counters(collecting).ended_idle == 1);
     GIVE("job[1]", "@task end text=\"after all\"");
@@ -277,7 +210,7 @@ static void what_the_clock_decided_stays_decided(void **state)
 {
     (void)state;
     live_and_die(life_that_closes_an_idle_task);
-    begin("idleTimeout=1", NULL, NULL);
+    life_begin("idleTimeout=1", NULL, NULL);
     WAIT(fake_store_kept_count() == 2);
     assert_non_null(strstr(fake_store_kept(0)->log, "Closed by tasklog: no line for 1s"));
     assert_string_equal(fake_store_kept(0)->status, "FAILED");
@@ -291,7 +224,7 @@ static void time_stands_still_between_two_lives(void **state)
     live_and_die(life_of_an_open_task);
     const struct timespec pause = {.tv_sec = 1, .tv_nsec = 200000000};
     nanosleep(&pause, NULL); /* longer than the idle time: this is what is tested */
-    begin("idleTimeout=1", NULL, NULL);
+    life_begin("idleTimeout=1", NULL, NULL);
     int64_t began_ms = steady_now_ms();
     WAIT(fake_store_kept_count() == 1);
     assert_true(steady_now_ms() - began_ms >= 900);
@@ -301,12 +234,12 @@ static void time_stands_still_between_two_lives(void **state)
 static void a_stop_leaves_running_tasks_to_the_next_life(void **state)
 {
     (void)state;
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", "one");
     tasklog_collector_stop(collecting_collector(collecting), 1000);
     assert_int_equal(fake_store_kept_count(), 0);
-    end();
-    begin(NULL, NULL, NULL);
+    life_end();
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", "@task end");
     WAIT(fake_store_kept_count() == 1);
     assert_non_null(strstr(only_row_of("1")->log, "one\n"));
@@ -317,10 +250,10 @@ static void a_second_collector_on_the_same_spool_is_refused(void **state)
     char error[TASKLOG_ERROR_BYTES];
 
     (void)state;
-    begin(NULL, NULL, NULL);
-    struct collecting *second = collecting_new(parameters, &steady_clock);
+    life_begin(NULL, NULL, NULL);
+    struct collecting *second = life_new(NULL, NULL, NULL);
     assert_int_equal(tasklog_collector_start(collecting_collector(second), error), -EBUSY);
-    assert_non_null(strstr(error, folder));
+    assert_non_null(strstr(error, lives_folder));
     assert_non_null(strstr(error, "in use"));
     collecting_free(second);
 }
@@ -330,7 +263,7 @@ static char big_text[20001];
 static void life_with_little_memory(void)
 {
     fake_store_answer(-EAGAIN, "away");
-    begin("memoryBudget=200k", NULL, NULL);
+    life_begin("memoryBudget=200k", NULL, NULL);
     for (int i = 0; i < 100; i++) {
         GIVE("job[big]", big_text);
         GIVE("job[other]", big_text);
@@ -357,7 +290,7 @@ static void text_beyond_the_budget_survives_too(void **state)
     (void)state;
     memset(big_text, 'x', sizeof(big_text) - 1);
     live_and_die(life_with_little_memory);
-    begin("memoryBudget=200k", NULL, NULL);
+    life_begin("memoryBudget=200k", NULL, NULL);
     assert_true(collecting_counters(collecting).memory_bytes < 400 * 1024);
     GIVE("job[big]", "@task end");
     WAIT(fake_store_kept_count() == 2);
@@ -374,7 +307,7 @@ static void logs_that_lie_in_the_spool_are_written_few_at_a_time(void **state)
     (void)state;
     memset(big_text, 'x', sizeof(big_text) - 1);
     fake_store_answer(-EAGAIN, "away");
-    begin("memoryBudget=200k", NULL, NULL);
+    life_begin("memoryBudget=200k", NULL, NULL);
     for (int task = 0; task < TASKS; task++) {
         snprintf(tag, sizeof(tag), "job[%d]", task);
         for (int i = 0; i < LINES; i++)
@@ -401,7 +334,7 @@ static void what_is_put_off_waits_in_the_spool_too(void **state)
     (void)state;
     memset(big_text, 'x', sizeof(big_text) - 1);
     fake_store_judge(all_are_locked);
-    begin("memoryBudget=200k", NULL, NULL);
+    life_begin("memoryBudget=200k", NULL, NULL);
     for (int i = 0; i < TASKS; i++) {
         size_t writes = fake_store_calls().writes;
         snprintf(tag, sizeof(tag), "job[%d]", i);
@@ -424,7 +357,7 @@ static void what_is_put_off_waits_in_the_spool_too(void **state)
 static void life_of_a_locked_row(void)
 {
     fake_store_judge(all_are_locked);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", "one");
     GIVE("job[1]", "@task end");
     WAIT(collecting_counters(collecting).retries > 2);
@@ -434,7 +367,7 @@ static void what_is_put_off_survives_a_kill(void **state)
 {
     (void)state;
     live_and_die(life_of_a_locked_row);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     WAIT(fake_store_kept_count() == 1);
     assert_string_equal(only_row_of("1")->status, "COMPLETED");
 }
@@ -443,14 +376,14 @@ static void what_is_put_off_waits_in_the_spool_after_a_stop(void **state)
 {
     (void)state;
     life_of_a_locked_row();
-    end();
-    begin(NULL, NULL, NULL);
+    life_end();
+    life_begin(NULL, NULL, NULL);
     WAIT(collecting_counters(collecting).retries > 2);
     tasklog_collector_stop(collecting_collector(collecting), 5000);
     assert_int_equal(collecting_said(collecting, "stopped with 1 result waiting in the spool"), 1);
-    end();
+    life_end();
     fake_store_judge(NULL);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     WAIT(fake_store_kept_count() == 1);
 }
 
@@ -458,7 +391,7 @@ static void a_full_disk_is_told_and_lines_are_kept_in_memory(void **state)
 {
     (void)state;
     no_space = ENOSPC;
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", "one");
     WAIT(collecting_said(collecting, "takes nothing") == 1);
     assert_true(collecting_counters(collecting).unspooled >= 1);
@@ -473,7 +406,7 @@ static void a_full_disk_is_told_and_lines_are_kept_in_memory(void **state)
 static void give_unspooled(const char *text, const char *next)
 {
     no_space = ENOSPC;
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", text);
     if (next)
         GIVE("job[1]", next);
@@ -500,7 +433,7 @@ static void what_is_stored_is_not_written_again_without_its_beginning(void **sta
 {
     (void)state;
     live_and_die(life_with_a_beginning_that_the_spool_has_not);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[2]", "@task end");
     WAIT(fake_store_kept_of("2", "COMPLETED") == 1);
     assert_int_equal(fake_store_kept_count(), 1);
@@ -511,7 +444,7 @@ static void a_late_line_is_no_new_run_when_the_spool_has_not_the_first(void **st
 {
     (void)state;
     live_and_die(life_with_nothing_but_a_late_line_in_the_spool);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[2]", "@task end");
     WAIT(fake_store_kept_of("2", "COMPLETED") == 1);
     assert_int_equal(fake_store_kept_count(), 1);
@@ -532,18 +465,18 @@ static void a_refused_result_becomes_a_dead_letter(void **state)
     char path[96];
 
     (void)state;
-    snprintf(path, sizeof(path), "%s/spool", folder);
+    snprintf(path, sizeof(path), "%s/spool", lives_folder);
     fake_store_judge(refuse_all);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", "one");
     GIVE("job[1]", "@task end");
     WAIT(collecting_said(collecting, "lies with the dead letters") == 1);
     assert_int_equal(tasklog_letterbox_count(path, &sum), 0);
     assert_int_equal(sum.count, 1);
     WAIT(collecting_counters(collecting).letters == 1);
-    end();
+    life_end();
     fake_store_judge(NULL);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[2]", "@task end");
     WAIT(fake_store_kept_count() >= 1);
     assert_int_equal(fake_store_kept_count(), 1); /* the letter is not tried again by itself */
@@ -553,7 +486,7 @@ static void lines_that_come_again_after_a_crash_are_dropped(void **state)
 {
     (void)state;
     live_and_die(life_of_an_open_task);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     GIVE("job[1]", "two"); /* the sender had no answer to this one */
     GIVE("job[1]", "three");
     GIVE("job[1]", "three");
@@ -579,14 +512,14 @@ static void give_received(int second, const char *text)
 
 static void life_without_lines(void)
 {
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
 }
 
 static void lines_that_lay_in_a_queue_and_are_sent_again_are_dropped(void **state)
 {
     (void)state;
     live_and_die(life_without_lines);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     give_received(-1, "one");
     give_received(-1, "two");
     give_received(1, "one");
@@ -616,7 +549,7 @@ static bool give_numbered(uint32_t number, const char *text)
 
 static void life_with_numbered_lines(void)
 {
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     assert_true(give_numbered(0, "the same"));
     assert_true(give_numbered(1, "the same"));
     assert_true(give_numbered(2, "two"));
@@ -627,7 +560,7 @@ static void numbered_lines_that_come_again_are_dropped_in_this_life_and_the_next
 {
     (void)state;
     live_and_die(life_with_numbered_lines);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     for (int i = 0; i < 2; i++) {
         assert_false(give_numbered(0, "the same"));
         assert_false(give_numbered(1, "the same"));
@@ -647,7 +580,7 @@ static void life_of_a_numbered_task(void)
 {
     char cursor[TASKLOG_CURSOR_BYTES_MAX] = "i=1";
 
-    begin("lateWindow=0", NULL, NULL);
+    life_begin("lateWindow=0", NULL, NULL);
     assert_true(give_numbered(0, "one"));
     assert_true(give_numbered(1, "@task end"));
     WAIT(collecting_counters(collecting).rows_stored == 1);
@@ -662,7 +595,7 @@ static void what_is_known_of_numbers_is_held_until_it_is_in_a_newer_segment(void
     (void)state;
     live_and_die(life_of_a_numbered_task);
     live_and_die(life_without_lines);
-    begin("lateWindow=0", NULL, NULL);
+    life_begin("lateWindow=0", NULL, NULL);
     assert_false(give_numbered(0, "one"));
     assert_false(give_numbered(1, "@task end"));
     assert_true(give_numbered(2, "one"));
@@ -670,7 +603,7 @@ static void what_is_known_of_numbers_is_held_until_it_is_in_a_newer_segment(void
 
 static void life_with_numbered_lines_long_ago(void)
 {
-    begin("lateWindow=0", NULL, NULL);
+    life_begin("lateWindow=0", NULL, NULL);
     assert_true(give_numbered(0, "one"));
     assert_true(give_numbered(1, "@task end"));
     for (int i = 0; i < 4000; i++) { /* 80 MB */
@@ -689,7 +622,7 @@ static void what_is_known_of_numbers_outlives_the_segments_of_the_lines(void **s
     memset(big_text, 'x', sizeof(big_text) - 1);
     live_and_die(life_with_numbered_lines_long_ago);
     live_and_die(life_without_lines);
-    begin("lateWindow=0", NULL, NULL);
+    life_begin("lateWindow=0", NULL, NULL);
     assert_false(give_numbered(0, "one"));
     assert_false(give_numbered(1, "@task end"));
     assert_true(give_numbered(2, "one"));
@@ -699,7 +632,7 @@ static void segments_go_when_nobody_needs_them(void **state)
 {
     (void)state;
     memset(big_text, 'x', sizeof(big_text) - 1);
-    begin("lateWindow=0", NULL, NULL);
+    life_begin("lateWindow=0", NULL, NULL);
     for (int i = 0; i < 4000; i++) { /* 80 MB */
         GIVE("job[1]", big_text);
         if (i % 50 == 49)
@@ -725,7 +658,7 @@ static void give_many(int from, int to)
 
 static void life_of_many_lines(void)
 {
-    begin("lateWindow=0", NULL, NULL);
+    life_begin("lateWindow=0", NULL, NULL);
     give_many(0, MANY_LINES);
     WAIT(collecting_counters(collecting).rows_stored == MANY_LINES / 1000);
     /* 130 MB, of which a third is behind the mark */
@@ -737,7 +670,7 @@ static void after_a_crash_the_spool_keeps_the_last_lines_only(void **state)
     (void)state;
     live_and_die(life_of_an_open_task);
     live_and_die(life_of_many_lines);
-    begin("lateWindow=0", NULL, NULL);
+    life_begin("lateWindow=0", NULL, NULL);
     give_many(MANY_LINES - 60000, MANY_LINES);
     assert_true(collecting_counters(collecting).redelivered >= 60000);
     assert_int_equal(collecting_counters(collecting).lines, 0);
@@ -745,7 +678,7 @@ static void after_a_crash_the_spool_keeps_the_last_lines_only(void **state)
 
 static void life_beside_an_old_task(void)
 {
-    begin("lateWindow=0", NULL, NULL);
+    life_begin("lateWindow=0", NULL, NULL);
     GIVE("job[old]", "the first line");
     GIVE("job[old]", "@task progress tables=3");
     for (int i = 0; i < 12000; i++) { /* 240 MB */
@@ -764,7 +697,7 @@ static void a_task_that_lives_long_does_not_hold_others_lines(void **state)
     (void)state;
     memset(big_text, 'x', sizeof(big_text) - 1);
     live_and_die(life_beside_an_old_task);
-    begin("lateWindow=0", NULL, NULL);
+    life_begin("lateWindow=0", NULL, NULL);
     assert_true(collecting_counters(collecting).spool_bytes < UINT64_C(168) << 20);
     assert_int_equal(collecting_counters(collecting).open_tasks, 1);
     GIVE("job[old]", "the last line");
@@ -780,7 +713,7 @@ static void a_task_that_lives_long_does_not_hold_others_lines(void **state)
 
 static void life_of_a_stored_task(void)
 {
-    begin("lateWindow=60", NULL, NULL);
+    life_begin("lateWindow=60", NULL, NULL);
     GIVE("job[1]", "one");
     GIVE("job[1]", "@task end");
     WAIT(collecting_counters(collecting).rows_stored == 1);
@@ -791,7 +724,7 @@ static void other_parameters_change_nothing_that_was_taken(void **state)
 {
     (void)state;
     live_and_die(life_of_a_stored_task);
-    begin("marker=@job", "level=warning", "lateWindow=0");
+    life_begin("marker=@job", "level=warning", "lateWindow=0");
     assert_int_equal(collecting_counters(collecting).open_tasks, 1);
     GIVE("job[new]", "@job end");
     GIVE("job[open]", "@job end");
@@ -802,7 +735,7 @@ static void other_parameters_change_nothing_that_was_taken(void **state)
 
 static void life_of_a_task_out_of_its_window(void)
 {
-    begin("lateWindow=1", NULL, NULL);
+    life_begin("lateWindow=1", NULL, NULL);
     GIVE("job[1]", "one");
     GIVE("job[1]", "@task end");
     WAIT(collecting_counters(collecting).rows_stored == 1);
@@ -815,7 +748,7 @@ static void an_id_that_was_new_again_is_new_after_a_stop(void **state)
 {
     (void)state;
     live_and_die(life_of_a_task_out_of_its_window);
-    begin("lateWindow=1", NULL, NULL);
+    life_begin("lateWindow=1", NULL, NULL);
     GIVE("job[1]", "another run");
     GIVE("job[1]", "@task end text=bye"); /* "@task end" alone might be the old one, come again */
     WAIT(fake_store_kept_count() == 1);
@@ -823,7 +756,7 @@ static void an_id_that_was_new_again_is_new_after_a_stop(void **state)
     assert_memory_equal(only_row_of("1")->log, "[2026-11-24 10:00:00] another run\n", 34);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, lives_set_up, tear_down)
 
 /* A line of a source that can be read again; whether it was taken. */
 static bool give_from(const char *cursor, const char *tag, const char *text)
@@ -846,7 +779,7 @@ static void assert_cursor(const char *expected)
 
 static void life_with_a_cursor(void)
 {
-    begin("level=info", NULL, NULL);
+    life_begin("level=info", NULL, NULL);
     assert_cursor("");
     assert_true(give_from("s=1;i=1", "job[1]", "first"));
     assert_true(give_from("s=1;i=2", "job[1]", "second"));
@@ -855,7 +788,7 @@ static void life_with_a_cursor(void)
 
 static void life_that_passes_on(void)
 {
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     assert_cursor("s=1;i=2");
     assert_int_equal(tasklog_collector_pass(collecting_collector(collecting), "s=1;i=999", 9), 0);
 }
@@ -865,7 +798,7 @@ static void a_source_goes_on_where_the_spool_has_it(void **state)
     (void)state;
     live_and_die(life_with_a_cursor);
     live_and_die(life_that_passes_on);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     assert_cursor("s=1;i=999");
     assert_int_equal(collecting_counters(collecting).open_tasks, 1);
 }
@@ -887,7 +820,7 @@ static struct tasklog_span span(void)
 
 static void life_with_a_source_that_keeps_its_lines(void)
 {
-    begin("shared", "columns=position=position", "lateWindow=0");
+    life_begin("shared", "columns=position=position", "lateWindow=0");
     assert_true(give_at(2, "job[1]", "first"));
 }
 
@@ -930,7 +863,7 @@ static void what_a_stop_could_not_write_is_still_needed(void **state)
 static void time_outs_pass_as_far_as_a_shared_source_was_read(void **state)
 {
     (void)state;
-    begin("shared", "columns=position=position", "idleTimeout=10");
+    life_begin("shared", "columns=position=position", "idleTimeout=10");
     struct tasklog_line line = collecting_line("job[1]", "logged long ago");
     const int64_t logged_us = line.time_us;
     for (int i = 0; i < 2; i++) { /* the second one 5 s later */
@@ -948,7 +881,7 @@ static void time_outs_pass_as_far_as_a_shared_source_was_read(void **state)
 
 static void life_that_reads_equal_lines(void)
 {
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     assert_true(give_from("i=1", "job[1]", "the same"));
 }
 
@@ -957,7 +890,7 @@ static void equal_lines_with_cursors_are_two(void **state)
 {
     (void)state;
     live_and_die(life_that_reads_equal_lines);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     assert_true(give_from("i=2", "job[1]", "the same"));
     assert_true(give_from("i=3", "job[1]", "@task end"));
     WAIT(fake_store_kept_count() == 1);
@@ -966,7 +899,7 @@ static void equal_lines_with_cursors_are_two(void **state)
 
 static void life_with_a_cursor_long_ago(void)
 {
-    begin("lateWindow=0", NULL, NULL);
+    life_begin("lateWindow=0", NULL, NULL);
     assert_true(give_from("i=1", "old[1]", "@task end"));
     for (int i = 0; i < 2000; i++) { /* 40 MB */
         GIVE("job[1]", big_text);
@@ -989,9 +922,9 @@ static void a_cursor_outlives_its_segment(void **state)
     (void)state;
     memset(big_text, 'x', sizeof(big_text) - 1);
     live_and_die(life_with_a_cursor_long_ago);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     assert_cursor("i=1");
-    end();
+    life_end();
 }
 
 static void a_cursor_that_was_passed_goes_with_its_segment(void **state)
@@ -999,7 +932,7 @@ static void a_cursor_that_was_passed_goes_with_its_segment(void **state)
     (void)state;
     memset(big_text, 'x', sizeof(big_text) - 1);
     live_and_die(life_that_passes_it);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     assert_cursor("i=2");
 }
 
@@ -1008,7 +941,7 @@ static void a_line_with_a_cursor_waits_for_the_spool(void **state)
 {
     (void)state;
     memset(big_text, 'x', sizeof(big_text) - 1);
-    begin(NULL, NULL, NULL);
+    life_begin(NULL, NULL, NULL);
     no_space = ENOSPC;
     bool taken = true;
     for (int i = 0; i < 1000 && taken; i++) /* 20 MB: another segment */

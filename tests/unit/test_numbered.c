@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "collector/numbered.h"
+#include "support/collecting.h"
 #include "tasklog/number.h"
 
 static struct numbered *numbered;
@@ -35,17 +36,11 @@ static int tear_down(void **state)
 
 static struct tasklog_line line_of(uint64_t stream, uint32_t number, const char *text)
 {
-    return (struct tasklog_line){.kind = "job",
-                                 .kind_bytes = 3,
-                                 .id = "1",
-                                 .id_bytes = 1,
-                                 .host = "web1",
-                                 .host_bytes = 4,
-                                 .text = text,
-                                 .text_bytes = strlen(text),
-                                 .time_us = 1000000,
-                                 .stream = stream,
-                                 .number = number};
+    struct tasklog_line line = collecting_line("job[1]", text);
+
+    line.stream = stream;
+    line.number = number;
+    return line;
 }
 
 /* As the collector does with each line: is it dropped? */

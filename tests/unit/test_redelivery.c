@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "collector/redelivery.h"
+#include "support/collecting.h"
 
 #define SECOND INT64_C(1000000)
 enum {
@@ -44,18 +45,12 @@ static void begin_lives(int count)
 static struct tasklog_line line_of(const char *text, int64_t time_us, int received)
 {
     static uint64_t position;
+    struct tasklog_line line = collecting_line("job[1]", text);
 
-    return (struct tasklog_line){.kind = "job",
-                                 .kind_bytes = 3,
-                                 .id = "1",
-                                 .id_bytes = 1,
-                                 .host = "web1",
-                                 .host_bytes = 4,
-                                 .text = text,
-                                 .text_bytes = strlen(text),
-                                 .time_us = time_us,
-                                 .received_us = received * SECOND,
-                                 .position = ++position};
+    line.time_us = time_us;
+    line.received_us = received * SECOND;
+    line.position = ++position;
+    return line;
 }
 
 static void remember(const char *text, int64_t time_us)

@@ -161,7 +161,7 @@ static void an_insert_that_loses_a_race_becomes_an_update(void **state)
 {
     struct fixture *f = *state;
     static const char *const first_status[] = {"X", "FORBIDDEN"};
-    struct deed deed = {.fixture = f, .act = commit_holder, .after_ms = 100};
+    struct deed deed = {.fixture = f, .act = commit_holder, .after_ms = 50};
 
     f->target.mode = TASKLOG_UPSERT;
     database_run(f->database, "CREATE UNIQUE INDEX ON tasks (task_id)");

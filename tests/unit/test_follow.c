@@ -243,7 +243,7 @@ static void a_spool_is_told_by_its_lock(void **state)
 static void another_process_writes_at_full_speed(void **state)
 {
     struct folder *folder = *state;
-    enum { COUNT = 100000 };
+    enum { COUNT = 20000 };
     pid_t child = fork();
 
     if (child == 0) {

@@ -105,7 +105,7 @@ CI_STEPS = $(if $(filter true,$(CI)),clang)
 # --- Targets for people ------------------------------------------------------------------------------------------
 
 .PHONY: all help build deps check demo screenshots unit store-test django-test system faults short-faults sanitize fuzz valgrind clang
-.PHONY: bench soak check-cost newer-django-test newer-rsyslog-test lint check-format check-headers check-layers check-options check-man
+.PHONY: bench soak check-cost newer-django-test newer-rsyslog-test upstream-test lint check-format check-headers check-layers check-options check-man
 .PHONY: check-shell check-c format clean distclean FORCE
 .PHONY: install uninstall deb deb-test
 .SECONDARY:
@@ -163,6 +163,10 @@ newer-rsyslog-test: ## the same with another rsyslogd, of RSYSLOG_SUITE (default
 	@root="$$(tools/newer-rsyslog $(or $(RSYSLOG_TREE),$(RSYSLOG_SUITE),sid))" && \
 	RSYSLOGD=$$root/sbin/rsyslogd RSYSLOG_MODULES=$$root/lib/rsyslog \
 	    $(MAKE) $(PARALLEL) B=build/newer RSYSLOG_SRC=$$root/tree system
+
+upstream-test: ## the module as a contrib module inside rsyslog's own tree, RSYSLOG_SUITE (default: sid) or RSYSLOG_TREE
+	@tools/deps autoconf autoconf-archive automake bison flex libtool
+	@tools/upstream-test $(or $(RSYSLOG_TREE),$(RSYSLOG_SUITE),sid)
 
 faults: all ## each promise under its fault, FAULT_CYCLES times (default: as promised)
 	@$(PG) $(PYTHON) -m pytest -q -rP -p no:cacheprovider tests/faults

@@ -19,8 +19,9 @@ def build_for_other_headers(folder: Path) -> Path:
     assert member in header
     (folder / "msg.h").write_text(header.replace(member, f"\tlong another;\n{member}"))
     made = folder / "omtasklog.so"
-    subprocess.run(["make", "-C", REPO, "-s", f"B={folder}", f"CPPFLAGS=-isystem {folder}",
-                    f"LIB={BUILD / 'libtasklog.a'}", made], check=True, capture_output=True, timeout=120)
+    library = BUILD / "libtasklog.a"  # has nothing to do with rsyslog, and is there
+    subprocess.run(["make", "-C", REPO, "-s", f"B={folder}", f"CPPFLAGS=-isystem {folder}", f"LIB={library}",
+                    f"--assume-old={library}", made], check=True, capture_output=True, timeout=120)
     return made
 
 

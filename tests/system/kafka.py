@@ -55,6 +55,9 @@ class Cluster:
     def __exit__(self, *unused: object) -> None:
         if hasattr(self, "_consumer"):
             self._library.rd_kafka_destroy(self._consumer)
+        if hasattr(self, "_producer"):
+            self._library.rd_kafka_topic_destroy(self._topic)
+            self._library.rd_kafka_destroy(self._producer)
         self._library.rd_kafka_mock_cluster_destroy(self._cluster)
         self._library.rd_kafka_destroy(self._kafka)
 

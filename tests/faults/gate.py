@@ -4,35 +4,12 @@ port stays ours. (Another's server may take the port of one that is really stopp
 it to the server is counted."""
 from __future__ import annotations
 
-import random
 import socket
 import threading
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Iterator
 
-RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-
-
-def quiet_port() -> int:
-    """A port that is free and that the kernel gives to nobody by itself, so that it is still there
-    when its server comes back."""
-    first = int(RANGE.read_text().split()[0])
-    while True:
-        port = random.SystemRandom().randrange(max(1025, first - 20_000), first)
-        with suppress(OSError), bound(port):
-            return port
-
-
-def bound(port: int) -> socket.socket:
-    made = socket.socket()
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(("127.0.0.1", port))
-    except OSError:
-        made.close()
-        raise
-    return made
+from rsyslogd import bound, quiet_port
 
 
 class Gate:

@@ -38,10 +38,10 @@ import pytest
 
 from conftest import cycles
 from database import Database, Postgresql
-from gate import Gate, quiet_port
+from gate import Gate
 from load import END, SAME, Load, Message, Task
 from relp import RelpSender
-from rsyslogd import Rsyslogd, frame, wait_until
+from rsyslogd import Rsyslogd, frame, quiet_port, wait_until
 from senders import UnixSender, upsert
 from tasklog import DIRECT, Tasklog
 

@@ -34,8 +34,7 @@ from typing import Any, Callable, ContextManager, Deque, TextIO
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "faults"), str(TESTS / "system")]
 from database import Database, Postgresql, Sqlite  # noqa: E402
-from gate import quiet_port  # noqa: E402
-from rsyslogd import Timeout  # noqa: E402
+from rsyslogd import Timeout, quiet_port  # noqa: E402
 from tasklog import BUILD, COUNTERS, Tasklog, action  # noqa: E402
 from test_database import POSTGRESQL_FAULTS, rss_anon  # noqa: E402
 from test_spool import tmpfs  # noqa: E402

@@ -23,6 +23,7 @@ import json
 import logging
 import logging.handlers
 import os
+import random
 import re
 import shutil
 import signal
@@ -32,6 +33,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable, Iterable, Mapping
 
@@ -43,6 +45,8 @@ DISTRIBUTION = 'module(load="imuxsock" SysSock.Use="off")\n'
 
 SEVERITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
 USER = 1  # the facility
+
+RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class Timeout(AssertionError):
@@ -286,6 +290,27 @@ def wait_for_port(port_file: Path | str, seconds: float = 10.0) -> int:
     path = Path(port_file)
     wait_until(lambda: path.exists() and path.read_text().strip(), f"port in {path}", seconds)
     return int(path.read_text())
+
+
+def quiet_port() -> int:
+    """A port that is free and that the kernel gives to nobody by itself, so that it is still there
+    when its server comes back."""
+    first = int(RANGE.read_text().split()[0])
+    while True:
+        port = random.SystemRandom().randrange(max(1025, first - 20_000), first)
+        with suppress(OSError), bound(port):
+            return port
+
+
+def bound(port: int) -> socket.socket:
+    made = socket.socket()
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(("127.0.0.1", port))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def main(arguments: list[str]) -> int:

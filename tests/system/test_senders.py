@@ -2,13 +2,13 @@
 """Ways in which lines come: logger(1), syslog(3)'s form, and RELP from another rsyslogd."""
 from __future__ import annotations
 
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from database import Database, Sqlite
+from rsyslogd import quiet_port
 from tasklog import DIRECT, MEMORY, Tasklog, action, check_log
 
 LONG = "100 kB \u00e4\u20ac\U0001F600 " * 5000
@@ -54,8 +54,7 @@ def test_relp_from_another_rsyslogd(
     other leaves the blank that stands before a text."""
     task_id = "0b9e3f0a-5a0c-4f5e-9d0a-0d8d3a6b1c2e-and-more"
     database.add(task_id)
-    with socket.create_server(("127.0.0.1", 0)) as probe:  # imrelp takes no port 0
-        port = probe.getsockname()[1]
+    port = quiet_port()  # imrelp takes no port 0
     daemon.run(action(database), queue=queue,
                inputs=f'module(load="imrelp")\ninput(type="imrelp" port="{port}"'
                       ' address="127.0.0.1" ruleset="tasks" maxDataSize="1m")')

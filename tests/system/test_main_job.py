@@ -84,10 +84,9 @@ def interleaved(process: int) -> Iterator[tuple[int, int]]:
 END = "@task end processed=12 failed=1 total=13 tables=12 columns=140"
 
 
-def rfc3164(task: int, line: int) -> bytes:
-    text, severity = (END, "info") if line == LINES else (text_of(task, line),
-                                                         severity_of(task, line))
-    return frame(f"kind_{task % 5}[{task_id(task)}]", text, severity)
+def rfc3164(task: int, line: int, severity: Callable[[int, int], str] = severity_of) -> bytes:
+    text, level = (END, "info") if line == LINES else (text_of(task, line), severity(task, line))
+    return frame(f"kind_{task % 5}[{task_id(task)}]", text, level)
 
 
 def rfc3164_with_header(task: int, line: int) -> bytes:

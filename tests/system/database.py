@@ -110,6 +110,13 @@ class Database(ABC):
         """A context in which nobody else can write the table."""
 
     @abstractmethod
+    def dump(self) -> bytes:
+        """All that is in it, for `restore` of another one of the same kind, which is empty."""
+
+    @abstractmethod
+    def restore(self, dump: bytes) -> None: ...
+
+    @abstractmethod
     def close(self) -> None:
         """Removes what is in it."""
 
@@ -232,6 +239,15 @@ class Sqlite(Database):
         finally:
             self._connection.execute("ROLLBACK")
 
+    def dump(self) -> bytes:
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return self.path.read_bytes()
+
+    def restore(self, dump: bytes) -> None:
+        self._connection.close()
+        self.path.write_bytes(dump)
+        self.open()
+
     def close(self) -> None:
         self._connection.close()
         self.path.unlink()
@@ -322,6 +338,15 @@ class Postgresql(Database):
         """The server processes that serve the module."""
         return [pid for (pid,) in self.execute(
             "SELECT pid FROM pg_stat_activity WHERE application_name = 'tasklog'")]
+
+    def dump(self) -> bytes:
+        dumped = subprocess.run(["pg_dump", "--schema", f'"{self.schema}"'], check=True, stdout=subprocess.PIPE).stdout
+        return dumped.replace(self.schema.encode(), b"%SCHEMA%")
+
+    def restore(self, dump: bytes) -> None:
+        self.execute(f'DROP SCHEMA "{self.schema}"')
+        subprocess.run(["psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--output=/dev/null"], check=True,
+                       input=dump.replace(b"%SCHEMA%", self.schema.encode()))
 
     def close(self) -> None:
         self.execute(f'DROP SCHEMA "{self.schema}" CASCADE')

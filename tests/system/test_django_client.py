@@ -30,6 +30,8 @@ INITIAL_PID_NAMESPACE = f"import os, tasklog.sender as s; s.INITIAL_PID_NAMESPAC
 class Project:
     """The demo's project on a database of the tests, and a rsyslogd that writes its tables."""
 
+    _made: dict[str, bytes] = {}  # its tables and rows, by the kind of database
+
     def __init__(self, database: Database, daemon: Tasklog) -> None:
         self.database, self.daemon = database, daemon
         schema = ""
@@ -45,8 +47,12 @@ class Project:
             assert isinstance(database, Sqlite)
             self.env["DB_NAME"] = str(database.path)
         self.table = f"{schema}thoth_core_sqldb"
-        self.manage("migrate", "-v0")
-        self.manage("create_demo")
+        if database.kind not in self._made:
+            self.manage("migrate", "-v0")
+            self.manage("create_demo")
+            self._made[database.kind] = database.dump()
+        else:
+            database.restore(self._made[database.kind])
         actions = [f'if $programname == "{kind}" then ' + action(
             name=kind, database=database.url, table=self.table, key=f"task_id={prefix}_task_id",
             columns=[f"{field}={prefix}_{field}" for field in FIELDS if field != "task_id"],
@@ -130,7 +136,7 @@ def test_the_workers_of_thothai(project: Project) -> None:
     assert elements["status"] == "COMPLETED"
     assert texts(elements)[:2] == ["Starting async database elements creation for DB 'shop'",
                                    "Step 1: Creating tables"]
-    assert texts(elements)[-2] == "Completed: 33 lines, 1 warning, 1 error, Total time: 0s"
+    assert re.fullmatch(r"Completed: 33 lines, 1 warning, 1 error, Total time: \ds", texts(elements)[-2])
     for row in (tables, columns, elements):
         assert row["task_id"] and row["start_time"] and row["end_time"]
         assert row["start_time"] <= row["end_time"]
@@ -158,13 +164,13 @@ def test_a_kill_of_the_process(project: Project) -> None:
 
 def test_task_log(project: Project) -> None:
     assert project.run("with_task_log") == (0, "")
-    row = project.wait("db_elements", "Completed: 2 successful, 0 failed, tables: 12, Total time: 0s")
+    row = project.wait("db_elements", r"Completed: 2 successful, 0 failed, tables: 12, Total time: \ds")
     assert row["status"] == "COMPLETED" and texts(row)[0] == "Step 1"
     assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{8}", row["task_id"])
 
     status, stderr = project.run("with_task_log_failing")
     assert status == 1 and "PermissionError: permission denied" in stderr
-    row = project.wait("db_elements", "Failed: 2 lines, 0 warnings, 1 error, Total time: 0s")
+    row = project.wait("db_elements", r"Failed: 2 lines, 0 warnings, 1 error, Total time: \ds")
     assert row["status"] == "FAILED"
     assert texts(row)[:3] == ["Step 1", "PermissionError: permission denied",
                               "Traceback (most recent call last):"]
@@ -183,7 +189,9 @@ def test_a_run_that_is_linked_to_a_row(project: Project) -> None:
         return project.database.execute(f"SELECT status, object_id, lines, summary FROM {table}")
 
     wait_until(lambda: rows()[0][0] != "RUNNING", "the run ends")
-    assert rows() == [("COMPLETED", "1", 1, "Completed: 1 line, 0 warnings, 0 errors, Total time: 0s")]
+    (*row, summary), = rows()
+    assert row == ["COMPLETED", "1", 1]
+    assert re.fullmatch(r"Completed: 1 line, 0 warnings, 0 errors, Total time: \ds", summary)
 
 
 def test_the_doctor_with_a_run_of_its_own(project: Project) -> None:

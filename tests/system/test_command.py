@@ -19,7 +19,7 @@ from typing import Iterator
 
 import pytest
 
-from database import Database, Sqlite
+from database import Database, Row, Sqlite
 from rsyslogd import wait_until
 from tasklog import BUILD, Tasklog, action, check_log, stamps
 
@@ -103,6 +103,13 @@ TEXTS = ["Step 1: reading", "  indented", "", "windows\r", "wörld € \U0001F60
          "x" * 100_000, "no newline at the end"]
 
 
+def closing(row: Row, how: str, seconds: float = 0.0) -> str:
+    """The line that says how a job ended, and after how long: so many seconds at least."""
+    found = re.search(rf"{how} after (\d+\.\d) s", row.log or "")
+    assert found and seconds <= float(found[1]) < seconds + 10, row.log
+    return found[0]
+
+
 def test_the_row_has_what_the_job_wrote_and_how_it_ended(
         daemon: Tasklog, database: Database) -> None:
     database.add("id")
@@ -111,10 +118,7 @@ def test_the_row_has_what_the_job_wrote_and_how_it_ended(
     plain = subprocess.run([sys.executable, "-c", JOB], capture_output=True)
     assert (ran.returncode, ran.stdout, ran.stderr) == (3, plain.stdout, plain.stderr)
     row = database.wait("id")
-    assert row.log
-    closing = re.search(r"exited with status 3 after \d+\.\d s", row.log)
-    assert closing
-    check_log(row, [*TEXTS, closing[0]])
+    check_log(row, [*TEXTS, closing(row, "exited with status 3")])
     assert (row.kind, row.status, row.processed, row.total) == ("kind", "FAILED", 2, 3)
     assert row.counters == {"exit_code": 3}
     assert (row.lines, row.warnings, row.end_reason, row.complete) == (9, 0, "marker", True)
@@ -126,7 +130,7 @@ def test_stderr_is_at_warning(daemon: Tasklog, sqlite: Sqlite) -> None:
     ran = run(daemon, "sh", "-c", "echo out; sleep 0.2; echo err >&2")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"out\n", b"err\n")
     row = sqlite.wait("id")
-    stamps(row.log, ["out", "err", "exited with status 0 after 0.2 s", row.summary])
+    stamps(row.log, ["out", "err", closing(row, "exited with status 0", 0.2), row.summary])
     assert (row.status, row.warnings, row.counters) == ("COMPLETED", 1, {"exit_code": 0})
 
 
@@ -136,7 +140,7 @@ def test_an_id_of_any_kind_finds_its_row(daemon: Tasklog, sqlite: Sqlite, task_i
     daemon.run(action(sqlite))
     assert run(daemon, "echo", "text", task_id=task_id).returncode == 0
     row = sqlite.wait(task_id)
-    stamps(row.log, ["text", "exited with status 0 after 0.0 s", row.summary])
+    stamps(row.log, ["text", closing(row, "exited with status 0"), row.summary])
 
 
 def test_a_job_that_is_killed(daemon: Tasklog, sqlite: Sqlite) -> None:
@@ -144,7 +148,7 @@ def test_a_job_that_is_killed(daemon: Tasklog, sqlite: Sqlite) -> None:
     daemon.run(action(sqlite))
     assert run(daemon, "sh", "-c", "kill -KILL $$").returncode == -signal.SIGKILL
     row = sqlite.wait("id")
-    stamps(row.log, ["killed by SIGKILL after 0.0 s", row.summary])
+    stamps(row.log, [closing(row, "killed by SIGKILL"), row.summary])
     assert (row.status, row.counters) == ("FAILED", {"signal": 9})
 
 
@@ -229,7 +233,7 @@ def test_a_restart_of_rsyslogd_loses_no_line_of_a_job(daemon: Tasklog, sqlite: S
 
 # --- The job comes first --------------------------------------------------------------------------
 
-COUNT = 2_000_000
+COUNT = 1_200_000  # more than has room in the 64 MiB that wait
 MANY = ["seq", "-f", "%.0f of many lines that a job writes at once, as quickly as it can", str(COUNT)]
 
 
@@ -562,8 +566,8 @@ def test_1_gb_passes_at_half_the_speed_of_cat_at_least(
     Both have the same job and one process that passes its output on, from a pipe into a pipe that this
     test reads; so they differ in what the log costs. The job alone ("cat") is only shown. "stopped": nobody
     ever reads the log's socket, 64 MiB wait and the lines of the rest are counted. "rsyslogd": it reads
-    meanwhile, on the same processors. What counts is the quickest of seven runs each, by turns: a
-    disturbance only ever makes a run slower.
+    meanwhile, on the same processors. What counts is the quickest of three runs each, by turns, or of
+    seven, if that is not enough: a disturbance only ever makes a run slower.
     """
     reader = Reader(short)
     daemon.run(action(sqlite, taskMaxBytes="1m"))
@@ -572,19 +576,23 @@ def test_1_gb_passes_at_half_the_speed_of_cat_at_least(
     ours = [str(COMMAND), "run", "--kind", "kind", "--socket", str(path), "--quiet", "--wait", "1",
             "--", *job]
     piped = ["sh", "-c", f"cat {gigabyte} | cat"]
-    took: dict[str, list[float]] = {"cat": [], "through cat": [], "through tasklog run": []}
-    for _ in range(7):
-        took["cat"].append(passing(job))
+    took: dict[str, list[float]] = {"cat": [passing(job)], "through cat": [], "through tasklog run": []}
+
+    def ratio() -> float:
+        return min(took["through cat"]) / min(took["through tasklog run"])
+
+    for number in range(7):
+        if number >= 3 and ratio() >= 0.5:
+            break
         took["through cat"].append(passing(piped))
         took["through tasklog run"].append(passing(ours))
     reader.socket.close()
     best = {name: min(times) for name, times in took.items()}
     medians = {name: statistics.median(times) for name, times in took.items()}
-    ratio = best["through cat"] / best["through tasklog run"]
     print("\n" + ", ".join(f"{name} {seconds:.2f} s (median {medians[name]:.2f})"
                            for name, seconds in best.items())
-          + f": {ratio:.2f} of cat's speed")
-    assert ratio >= 0.5
+          + f": {ratio():.2f} of cat's speed")
+    assert ratio() >= 0.5
 
 
 def test_1_gb_is_unchanged(gigabyte: Path, short: Path) -> None:

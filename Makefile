@@ -148,15 +148,22 @@ CLIENT_TESTS = --settings=tests.client_settings $(addprefix tests.test_,client c
 ADMIN_TESTS  = --settings=tests.settings $(addprefix tests.test_,models admin viewer prune browser)
 django-test: ## tests of the Django app
 	@cd django && $(DJANGO_TEST) $(CLIENT_TESTS)
+	@$(MAKE) $(PARALLEL) django-sqlite-test django-postgresql-test
+
+.PHONY: django-sqlite-test django-postgresql-test
+django-sqlite-test:
 	@cd django && $(DJANGO_TEST) $(ADMIN_TESTS)
+
+django-postgresql-test:
 	@cd django && DB=postgresql $(PG) env $(DJANGO_TEST) --exclude-tag=browser $(ADMIN_TESTS)
 
 # forky has the newest Django that Debian 12's Python can run.
 newer-django-test: ## the same on a newer Django, of DJANGO_SUITE (default: forky)
 	@$(MAKE) --no-print-directory NEWER_DJANGO="$$(tools/newer-django $(or $(DJANGO_SUITE),forky))" django-test
 
+PYTEST = $(PYTHON) -m pytest -q -p no:cacheprovider
 system: all ## tests with the packaged rsyslogd and PostgreSQL
-	@$(if $(wildcard tests/system/test_*.py),$(PG) $(PYTHON) -m pytest -q -p no:cacheprovider $(or $(TESTS),tests/system))
+	@PYTHON=$(PYTHON) $(PG) $(if $(TESTS),$(PYTEST) $(TESTS),tools/run-pytest tests/system)
 
 # build/newer is what fits that rsyslog, and TESTS some files of tests/system.
 newer-rsyslog-test: ## the same with another rsyslogd, of RSYSLOG_SUITE (default: sid) or the tree RSYSLOG_TREE
@@ -169,10 +176,10 @@ upstream-test: ## the module as a contrib module inside rsyslog's own tree, RSYS
 	@tools/upstream-test $(or $(RSYSLOG_TREE),$(RSYSLOG_SUITE),sid)
 
 faults: all ## each promise under its fault, FAULT_CYCLES times (default: as promised)
-	@$(PG) $(PYTHON) -m pytest -q -rP -p no:cacheprovider tests/faults
+	@$(PG) $(PYTEST) -rP tests/faults
 
 short-faults: all
-	@FAULT_CYCLES=$(or $(FAULT_CYCLES),3) $(PG) $(PYTHON) -m pytest -q -p no:cacheprovider -m "not long" tests/faults
+	@FAULT_CYCLES=$(or $(FAULT_CYCLES),3) PYTHON=$(PYTHON) $(PG) tools/run-pytest tests/faults "not long"
 
 sanitize: ## unit tests under address, undefined behaviour and thread sanitizer
 	@$(MAKE) $(PARALLEL) $(ASAN) unit

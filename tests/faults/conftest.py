@@ -24,12 +24,13 @@ _spec = importlib.util.spec_from_file_location("system_fixtures", SYSTEM / "conf
 assert _spec and _spec.loader
 _system = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_system)
-module, daemon, empty_database, database, sqlite, postgresql = (
-    _system.module, _system.daemon, _system.empty_database, _system.database, _system.sqlite,
-    _system.postgresql)
+module, database_of_this_process, daemon, empty_database, database, sqlite, postgresql = (
+    _system.module, _system.database_of_this_process, _system.daemon, _system.empty_database,
+    _system.database, _system.sqlite, _system.postgresql)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _system.pytest_configure(config)
     config.addinivalue_line("markers", "long: only in the full run, not in `make check`")
 
 

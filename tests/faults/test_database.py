@@ -165,6 +165,7 @@ def test_postgresql_in_trouble(daemon: Tasklog, postgresql: Postgresql, chance: 
                   min(2, cycles(5)))
 
 
+@pytest.mark.alone
 def test_sqlite_locked(daemon: Tasklog, sqlite: Database, chance: random.Random) -> None:
     check_trouble(daemon, sqlite, chance, sqlite.lock, min(2, cycles(5)))
 
@@ -202,6 +203,7 @@ def test_sigterm_while_the_table_is_locked(daemon: Tasklog, database: Database,
 
 # --- Refusals -------------------------------------------------------------------------------------
 
+@pytest.mark.alone
 def test_one_refused_result_in_100(daemon: Tasklog, database: Database) -> None:
     ids = [f"run-{number}" for number in range(100)]
     database.add(*(task_id for task_id in ids if task_id != "run-50"))

@@ -149,6 +149,7 @@ def test_long_log_that_ends(daemon: Tasklog, database: Database, tmp_path: Path)
     assert gathered < BUDGET + FIXED and counters["database.retries"] < 3
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("default", [5, pytest.param(300, marks=pytest.mark.long)])
 def test_server_down_under_load(daemon: Tasklog, postgresql: Postgresql, tmp_path: Path,
                                 default: int) -> None:

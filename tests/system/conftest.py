@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the system tests share: a rsyslogd with the module, and a table in each database."""
+"""What the system tests share: a rsyslogd with the module, and a table in each database.
+
+`make system` runs several at a time, by tools/run-pytest. What keeps the processors busy for long is in one of two groups
+(`xdist_group`), of each of which one test runs at a time, beside others that mostly wait: "load", many lines, and
+"programs", many programs that take long to start. What compares a few seconds is marked `calm`, and runs beside its
+like. What compares less than that, or takes away what all have, such as the PostgreSQL server, is marked `alone`."""
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Iterator
 
+import psycopg2
 import pytest
 
 from database import Database, Postgresql, Sqlite
@@ -13,9 +20,31 @@ from journald import Journald, Reader
 from tasklog import MODULE, Tasklog
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: beside no other test")
+    config.addinivalue_line("markers", "calm: beside its like only")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What keeps one process busy for long begins first."""
+    items.sort(key=lambda item: not item.get_closest_marker("xdist_group"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def module() -> None:
     assert MODULE.exists(), f"{MODULE} is not there: make"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database_of_this_process() -> None:
+    """Each of the processes that run tests has a database of its own, empty as the one that all have."""
+    process = os.environ.get("PYTEST_XDIST_WORKER")
+    if process and "PGDATABASE" in os.environ:
+        with closing(psycopg2.connect("")) as connection:
+            connection.autocommit = True
+            name = f"{process}_{os.getpid()}"
+            connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        os.environ["PGDATABASE"] = name
 
 
 @pytest.fixture

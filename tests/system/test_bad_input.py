@@ -127,6 +127,7 @@ def test_the_shipped_configurations_set_the_limit_to_1m() -> None:
 
 # --- Tasks ----------------------------------------------------------------------------------------
 
+@pytest.mark.xdist_group("load")
 def test_a_million_lines_and_no_end(daemon: Tasklog, sqlite: Sqlite, tmp_path: Path) -> None:
     count = 1_000_000
     limit = 64 * 1024

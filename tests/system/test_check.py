@@ -203,7 +203,7 @@ def test_a_missing_privilege_and_the_statement_that_gives_it(
 
 def test_a_wrong_password(conf: Path, postgresql: Postgresql, write: Write) -> None:
     refused(write(conf, postgresql, database=postgresql.url_with(password=SECRET)),
-            f'cannot connect to PostgreSQL database "postgres" on host "{postgresql.host}"',
+            f'cannot connect to PostgreSQL database "{postgresql.database}" on host "{postgresql.host}"',
             "password authentication failed", "correct the password")
 
 

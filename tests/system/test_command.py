@@ -242,6 +242,7 @@ def unsent(lines: list[tuple[int, bytes]]) -> int:
     return int(match[1]) if match else 0
 
 
+@pytest.mark.xdist_group("load")
 def test_a_reader_that_has_stopped_does_not_stop_the_job(short: Path) -> None:
     """Each line is sent or counted; the job's own time is that of a job whose reader reads."""
     plain = subprocess.run(MANY, capture_output=True).stdout
@@ -287,6 +288,7 @@ def test_nobody_ever_reads(short: Path) -> None:
     reader.socket.close()
 
 
+@pytest.mark.alone
 def test_a_socket_that_is_away_and_comes_back(short: Path) -> None:
     """Lines wait for it, the start first; one that is never there costs a second."""
     with subprocess.Popen([COMMAND, "run", "--kind", "kind", "--id", "id", "--socket", short, "--",
@@ -434,6 +436,7 @@ def journal_entry(path: socket.socket) -> dict[bytes, bytes]:
     return fields
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.parametrize("task_id, pid", [("run-1", None), ("4711", b"4711")])
 def test_the_journal(short: Path, task_id: str, pid: bytes | None) -> None:
     huge = 40_000_000
@@ -502,6 +505,7 @@ def test_a_line_that_could_not_be_sent_is_an_error_of_the_script() -> None:
 
 # --- Speed ----------------------------------------------------------------------------------------
 
+@pytest.mark.alone
 def test_it_adds_less_than_3_ms_to_the_start_of_a_command(daemon: Tasklog, sqlite: Sqlite) -> None:
     """What lies between the call and the command's first word, with and without."""
     sqlite.add("id")
@@ -555,6 +559,7 @@ def passing(job: list[str], check: bool = False) -> float:
     return took
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("reading", [True, False], ids=["rsyslogd", "stopped"])
 def test_1_gb_passes_at_half_the_speed_of_cat_at_least(
         daemon: Tasklog, sqlite: Sqlite, gigabyte: Path, short: Path, reading: bool) -> None:
@@ -595,6 +600,7 @@ def test_1_gb_passes_at_half_the_speed_of_cat_at_least(
     assert ratio() >= 0.5
 
 
+@pytest.mark.alone
 def test_1_gb_is_unchanged(gigabyte: Path, short: Path) -> None:
     compare = subprocess.run(
         f"{COMMAND} run --kind kind --socket {short} --quiet -- cat {gigabyte} | cmp - {gigabyte}",

@@ -111,6 +111,7 @@ def test_what_a_script_logs(door: Door, sqlite: Sqlite) -> None:
     assert (row.warnings, row.errors, row.complete) == (1, 1, True)
 
 
+@pytest.mark.calm
 def test_a_run_that_is_killed_has_died(door: Door, sqlite: Sqlite) -> None:
     """Its job may live on: nobody hears of it any more."""
     with subprocess.Popen(door.run("--", "sh", "-c", "echo $$; echo working; exec sleep 60"),

@@ -219,8 +219,8 @@ def test_postgresql_that_does_not_let_us_in(daemon: Tasklog, postgresql: Postgre
         action(postgresql, name="password", database=postgresql.url_with(password="SECRET")),
         action(postgresql, name="user", database=postgresql.url_with(user="nobody2")),
         action(postgresql, name="base", database=postgresql.url_with(database="nothing")))
-    daemon.wait_said(f'action "password": cannot connect to PostgreSQL database "postgres" on host'
-                     f' "{postgresql.host}" as user "{postgresql.user}": password')
+    daemon.wait_said(f'action "password": cannot connect to PostgreSQL database'
+                     f' "{postgresql.database}" on host "{postgresql.host}" as user "{postgresql.user}": password')
     daemon.wait_said('action "user"')
     daemon.wait_said('action "base"')
     said = {re.findall('action "(.*?)"', line)[0]: line for line in errors(daemon)}

@@ -17,6 +17,8 @@ from journald import Journald, Reader
 from rsyslogd import send, wait_until
 from tasklog import Tasklog, action, check_log, stamps
 
+pytestmark = pytest.mark.calm
+
 SECONDS = 3.0  # as promised, from the death to the row
 
 # A task of its own process: says hello, then waits for its death.

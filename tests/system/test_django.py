@@ -16,6 +16,8 @@ from database import Database, Postgresql
 from rsyslogd import DISTRIBUTION
 from tasklog import MODULE, REPO, Tasklog
 
+pytestmark = pytest.mark.xdist_group("programs")
+
 SETTINGS = '''
 INSTALLED_APPS = ["django.contrib.contenttypes", "tasklog"]
 DATABASES = {"default": %r}

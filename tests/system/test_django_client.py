@@ -17,6 +17,8 @@ from database import Database, Postgresql, Sqlite
 from tasklog import REPO, Tasklog, action, stamps
 from rsyslogd import Timeout, wait_until
 
+pytestmark = pytest.mark.xdist_group("programs")
+
 PREFIXES = {"table_comments": "table_comment", "column_comments": "column_comment",
             "db_elements": "db_elements"}
 FIELDS = ("status", "task_id", "log", "start_time", "end_time")

@@ -34,6 +34,7 @@ def chain(name: str) -> list[str]:
     return [*(chain(f"docs/{before}") if before else []), name]
 
 
+@pytest.mark.xdist_group("programs")
 @pytest.mark.skipif(os.geteuid() != 0 or os.path.isdir("/run/systemd/system"),
                     reason="needs root on a machine that was not booted with systemd")
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in PASSED])
@@ -91,6 +92,7 @@ def test_links_lead_somewhere() -> None:
             assert "://" in link or (path.parent / link).exists(), f"{path.name}: {link}"
 
 
+@pytest.mark.xdist_group("load")
 def test_a_line_takes_on_disk_what_the_page_on_sizing_says(daemon: Tasklog, sqlite: Sqlite, tmp_path: Path) -> None:
     said = re.search(r"takes\s+its\s+text\s+and\s+(\d+)\s+bytes", (REPO / "docs/sizing.md").read_text())
     assert said

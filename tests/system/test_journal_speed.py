@@ -39,6 +39,7 @@ def seconds_of_journalctl(journald: Journald) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(os.geteuid() != 0, reason="a journald of one's own needs root")
 def test_the_reader_is_not_slower_than_journalctl(tmp_path: Path) -> None:
     theirs, ours = [], []

@@ -34,6 +34,7 @@ def native(task: int, line: int) -> bytes:
     return task_entry(f"kind_{task % 5}", task_id(task), text, level)
 
 
+@pytest.mark.xdist_group("load")
 def test_the_log_of_200_tasks_from_8_processes(reader: Reader, journald: Journald,
                                                database: Database) -> None:
     """The same tasks as through rsyslog; half of them by the native protocol, half by syslog."""
@@ -303,6 +304,7 @@ def test_two_targets(reader: Reader, journald: Journald, sqlite: Sqlite, tmp_pat
     assert len(reader.children()) == 2
 
 
+@pytest.mark.xdist_group("load")
 def test_a_message_beyond_all_measure(reader: Reader, journald: Journald, sqlite: Sqlite) -> None:
     reader.configure(sqlite, mode="upsert", liveInterval=0, taskMaxBytes="200m")
     reader.start()

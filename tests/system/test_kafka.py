@@ -232,6 +232,7 @@ def test_nobody_is_idle_while_the_brokers_are_away(tmp_path: Path, cluster: Clus
         assert a.stop() == 0
 
 
+@pytest.mark.alone
 def test_a_database_that_is_away_holds_the_topic_up_and_nothing_else(
         tmp_path: Path, cluster: Cluster, table: Postgresql, sender: Sender) -> None:
     tasks = 120

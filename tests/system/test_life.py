@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from database import Database, Row, Sqlite, has_ended
 from tasklog import Tasklog, action, check_log, counts_summary, stamps
 
@@ -129,6 +131,7 @@ def test_a_start_of_a_running_task_ends_it_and_begins_anew(
     daemon.wait_counters(4, lines=2, control=2, tasks_restarted=1, tasks_started=2)
 
 
+@pytest.mark.alone
 def test_a_stop_writes_what_it_holds(daemon: Tasklog, database: Database) -> None:
     """All of it, not only what a running task shows."""
     texts = [f"line {number} " + "x" * 100 for number in range(1000)]

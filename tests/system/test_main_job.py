@@ -141,6 +141,7 @@ def check_rows(database: Database, host: str | None, began: datetime) -> None:
         assert row.duration == pytest.approx((row.end_time - row.start_time).total_seconds())
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.parametrize("queue", [DIRECT, MEMORY], ids=["direct", "memory"])
 def test_the_log_of_200_tasks_from_8_processes_over_one_socket(
         daemon: Tasklog, database: Database, queue: str) -> None:
@@ -159,6 +160,7 @@ def test_the_log_of_200_tasks_from_8_processes_over_one_socket(
                          rows_stored=TASKS, rows_waiting=0, rows_refused=0, memory_bytes=0)
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.parametrize("module, form", [("imptcp", rfc3164_with_header), ("imtcp", rfc5424)],
                          ids=["imptcp-rfc3164", "imtcp-rfc5424"])
 def test_the_log_of_200_tasks_from_8_connections(

@@ -7,11 +7,14 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from database import Database, Postgresql, has_ended
 from rsyslogd import send_tcp, wait_for_port, wait_until
 from tasklog import Tasklog, action, check_log, stamps, tcp_input
 
 
+@pytest.mark.alone
 def test_the_row_is_there_within_100_ms_after_the_end_marker(
         daemon: Tasklog, database: Database) -> None:
     ids = [str(number) for number in range(50)]
@@ -38,6 +41,7 @@ def transactions(database: Postgresql) -> int:
     return int(number)
 
 
+@pytest.mark.xdist_group("load")
 def test_10000_tasks_that_end_at_once_are_written_in_batches(
         daemon: Tasklog, database: Database, tmp_path: Path) -> None:
     ids = [f"run-{number}" for number in range(10_000)]

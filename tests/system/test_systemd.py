@@ -31,6 +31,7 @@ def test_the_unit_is_well_formed(tmp_path: Path) -> None:
     assert "tasklog-journald.service" not in done.stderr, done.stderr
 
 
+@pytest.mark.calm
 @pytest.mark.skipif(os.geteuid() != 0 or os.path.isdir("/run/systemd/system"),
                     reason="needs root on a machine that was not booted with systemd")
 def test_the_service(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def spool(daemon: Tasklog, sqlite: Sqlite) -> Iterator[Path]:
     yield daemon.work / "tasklog" / "task"
 
 
+@pytest.mark.alone
 def test_lines_appear_at_once_and_it_ends_with_the_task(
         daemon: Tasklog, sqlite: Sqlite, spool: Path) -> None:
     delays = []
@@ -153,6 +154,7 @@ def test_kills_of_rsyslogd_lose_and_double_nothing(
     assert tail.output == sqlite.wait("one").log
 
 
+@pytest.mark.xdist_group("load")
 def test_a_log_of_many_segments(daemon: Tasklog, sqlite: Sqlite, spool: Path) -> None:
     """Some 100 MB: segments come and, the other tasks being done, go."""
     lines = 1000
@@ -237,6 +239,7 @@ def test_nothing_is_changed(daemon: Tasklog, spool: Path) -> None:
 
 # --- What is not there ----------------------------------------------------------------------------
 
+@pytest.mark.alone
 def test_a_task_that_is_not_there(daemon: Tasklog, spool: Path) -> None:
     began = time.monotonic()
     shown = once("--spool", spool, "kind[none]")

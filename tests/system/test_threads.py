@@ -36,6 +36,7 @@ def lines_of(sender: str, header: str = "") -> list[bytes]:
     return lines
 
 
+@pytest.mark.xdist_group("load")
 @pytest.mark.parametrize("queue", [DIRECT, MEMORY], ids=["direct", "memory"])
 def test_each_task_keeps_its_order(daemon: Tasklog, database: Database, tmp_path: Path,
                                    queue: str) -> None:

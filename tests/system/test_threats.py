@@ -219,6 +219,7 @@ def memory_kb(pid: int, what: str = "VmHWM") -> int:
     return int(found[1])
 
 
+@pytest.mark.calm
 @pytest.mark.parametrize("harm, where", [(harm, "port") for harm in HARMS] + [(shout, "folder"), (count, "folder")])
 def test_a_database_that_means_harm(daemon: Tasklog, sqlite: Sqlite, harm: Harm, where: str) -> None:
     """It stops its own rows and nothing else: logging goes on, memory stays, messages are few and plain, a stop

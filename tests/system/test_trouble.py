@@ -40,6 +40,7 @@ def log_for(seconds: float, daemon: Tasklog, first: int) -> tuple[int, float]:
     return number, slowest
 
 
+@pytest.mark.alone
 def test_logging_goes_on_while_the_table_is_locked(daemon: Tasklog, database: Database) -> None:
     database.add(*map(str, range(1000)))
     daemon.run(action(database))
@@ -65,6 +66,7 @@ def log_tasks(daemon: Tasklog, numbers: range) -> None:
         daemon.log(f"kind[{number}]", f"text of {number}", "@task end")
 
 
+@pytest.mark.alone
 def test_locked_rows_hold_up_no_others(daemon: Tasklog, postgresql: Postgresql) -> None:
     add_tasks(postgresql, 400)
     daemon.run(action(postgresql))
@@ -89,6 +91,7 @@ def test_locked_rows_hold_up_no_others(daemon: Tasklog, postgresql: Postgresql) 
     assert postgresql.row("0").log.endswith("late")
 
 
+@pytest.mark.calm
 def test_a_trigger_that_is_slow_for_one_row_holds_up_no_others(
         daemon: Tasklog, postgresql: Postgresql) -> None:
     add_tasks(postgresql, 100)
@@ -107,6 +110,7 @@ def test_a_trigger_that_is_slow_for_one_row_holds_up_no_others(
     check_log(postgresql.row("1"), ["text of 1"])
 
 
+@pytest.mark.calm
 def test_a_trigger_that_is_slow_in_sqlite_holds_up_no_others(daemon: Tasklog, sqlite: Sqlite) -> None:
     add_tasks(sqlite, 100)
     sqlite.execute("CREATE TABLE sink (i integer)")
@@ -123,6 +127,7 @@ def test_a_trigger_that_is_slow_in_sqlite_holds_up_no_others(daemon: Tasklog, sq
     sqlite.wait_ended(100, seconds=60)
 
 
+@pytest.mark.alone
 def test_a_connection_that_is_cut_is_made_again(daemon: Tasklog, postgresql: Postgresql) -> None:
     postgresql.add(*map(str, range(1000)))
     daemon.run(action(postgresql))
@@ -139,6 +144,7 @@ def test_a_connection_that_is_cut_is_made_again(daemon: Tasklog, postgresql: Pos
     daemon.wait_counters(2 * count, rows_stored=count, rows_refused=0)
 
 
+@pytest.mark.alone
 def test_a_server_that_is_stopped_and_started(daemon: Tasklog, postgresql: Postgresql) -> None:
     postgresql.add(*map(str, range(1000)))
     daemon.run(action(postgresql))
@@ -223,6 +229,7 @@ def log_six_tasks(daemon: Tasklog) -> None:
     daemon.log("kind[open]", "text")
 
 
+@pytest.mark.calm
 def test_a_stop_while_the_table_is_locked_is_bounded(daemon: Tasklog, database: Database) -> None:
     database.add(*map(str, range(5)), "open")
     daemon.run(action(database, spool="off"))
@@ -233,6 +240,7 @@ def test_a_stop_while_the_table_is_locked_is_bounded(daemon: Tasklog, database: 
     assert {row.status for row in database.rows().values()} == {"IDLE"}
 
 
+@pytest.mark.calm
 def test_a_stop_of_many_actions_is_bounded(daemon: Tasklog, sqlite: Sqlite) -> None:
     """They have one time to stop, not one after the other."""
     sqlite.add(*map(str, range(5)), "open")
@@ -245,6 +253,7 @@ def test_a_stop_of_many_actions_is_bounded(daemon: Tasklog, sqlite: Sqlite) -> N
     assert daemon.said("stopped with 6 results") == 6
 
 
+@pytest.mark.calm
 def test_a_stop_leaves_time_for_every_database(
         daemon: Tasklog, sqlite: Sqlite, postgresql: Postgresql) -> None:
     """One that does not answer is no reason to give the others up."""
@@ -261,6 +270,7 @@ def test_a_stop_leaves_time_for_every_database(
     assert {row.status for row in sqlite.rows().values()} == {"COMPLETED", "RUNNING"}
 
 
+@pytest.mark.calm
 def test_a_stop_writes_everything_as_soon_as_the_lock_is_gone(
         daemon: Tasklog, database: Database) -> None:
     database.add(*map(str, range(5)), "open")
@@ -277,6 +287,7 @@ def test_a_stop_writes_everything_as_soon_as_the_lock_is_gone(
     assert not daemon.said("dropped")
 
 
+@pytest.mark.calm
 def test_a_stop_while_the_server_says_nothing_is_bounded(
         daemon: Tasklog, postgresql: Postgresql) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -288,6 +299,7 @@ def test_a_stop_while_the_server_says_nothing_is_bounded(
         check_stop_while_away(daemon)
 
 
+@pytest.mark.calm
 @pytest.mark.parametrize("queue", [DIRECT, MEMORY], ids=["direct", "memory"])
 def test_a_stop_while_senders_wait_is_bounded(
         daemon: Tasklog, sqlite: Sqlite, queue: str) -> None:

@@ -354,6 +354,7 @@ def of_forged_ends(number: int) -> Iterable[bytes]:
     return [frame(f"kind[honest-{number % HONEST_TASKS}]", "@task end status=FORGED")]
 
 
+@pytest.mark.alone
 def test_honest_tasks_beside_all_the_others(door: Rsyslog | Journal) -> None:
     """A user who floods, one who begins tasks without an end and is not even trusted, and one who ends the tasks
     of others, all as fast as they can, while one works."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pytest
+
 from database import Postgresql, Sqlite
 from tasklog import MODULE, Tasklog, action
 
@@ -40,6 +42,7 @@ def faults_of_the_module(report: Path) -> list[str]:
     return found
 
 
+@pytest.mark.xdist_group("load")
 def test_a_start_a_thousand_tasks_and_a_stop(
         tmp_path: Path, sqlite: Sqlite, postgresql: Postgresql) -> None:
     report = tmp_path / "valgrind.xml"

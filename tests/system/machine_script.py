@@ -79,8 +79,12 @@ def unit(name: str, script: str, settings: str = "") -> None:
     path.chmod(0o755)
     Path(f"/etc/systemd/system/{name}.service").write_text(
         f"[Unit]\nDefaultDependencies=no\n[Service]\nType=exec\nExecStart={path}\n{settings}\n")
+
+
+def start(*names: str) -> None:
     run("systemctl", "daemon-reload")
-    run("systemctl", "start", name)
+    for name in names:
+        run("systemctl", "start", name)
 
 
 install()
@@ -88,12 +92,13 @@ run("systemctl", "start", "tasklog-journald")
 report["active"] = show("ActiveState")
 report["user"] = run("ps", "-o", "user:32=", "-p", show("MainPID")).strip()
 
-began = time.time()
 unit("segfault", 'log working\nlog "the last line"\nsleep 0.2\nkill -SEGV $$')
 unit("fails", 'log working\nexit 3')
 unit("killed", 'log working\nsleep 0.2\nkill -KILL $$')
 unit("well", 'log working\nlog "@task end"\n')
 unit("goes_on", "log working\nsleep 1000")
+start("segfault", "fails", "killed", "well", "goes_on")
+began = time.time()
 wait_ended("segfault", "fails", "killed", "well")
 report["seconds"] = time.time() - began
 
@@ -101,6 +106,7 @@ report["seconds"] = time.time() - began
 unit("floods", 'i=0\nwhile [ $i -lt 100 ]; do echo "line $i" >&3; i=$((i + 1)); done\n'
      'sleep 2.5\nlog "after that"\nsleep 1\nlog "@task end"',
      "LogRateLimitIntervalSec=2\nLogRateLimitBurst=20")
+start("floods")
 wait_ended("floods")
 
 # The service is killed, and started again by systemd; the task goes on.

@@ -189,7 +189,8 @@ class Rsyslogd:
         return "".join(f.read_text(errors="replace") for f in files if f.exists())
 
     def stats(self) -> dict[str, dict[str, object]]:
-        """This life's newest impstats counters by name, with stats=True; written every second."""
+        """This life's newest impstats counters by name, with stats=True; written every second. Without
+        rsyslog's own of an action, which come before the module's, under the same name."""
         found = {}
         if self._stats_file.exists():
             for line in self._stats_file.read_text(errors="replace").splitlines():
@@ -198,7 +199,8 @@ class Rsyslogd:
                     values = json.loads(brace + counters)
                 except ValueError:  # the last line may be half written
                     continue
-                found[values.pop("name")] = values
+                if values.get("origin") != "core.action":
+                    found[values.pop("name")] = values
         return found
 
     # --- inside -------------------------------------------------------------------------------

@@ -442,7 +442,7 @@ def test_the_journal(short: Path, task_id: str, pid: bytes | None) -> None:
     huge = 40_000_000
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as path:
         path.bind(str(short))
-        path.settimeout(20)
+        path.settimeout(60)
         task = ["--kind", "kind", "--id", task_id, "--to", "journal", "--socket", short]
         assert command("log", *task, "-p", "err", "two\nlines").returncode == 0
         entries = [journal_entry(path)]

@@ -148,13 +148,7 @@ CLIENT_TESTS = --settings=tests.client_settings $(addprefix tests.test_,client c
 ADMIN_TESTS  = --settings=tests.settings $(addprefix tests.test_,models admin viewer prune browser)
 django-test: ## tests of the Django app
 	@cd django && $(DJANGO_TEST) $(CLIENT_TESTS)
-	@$(MAKE) $(PARALLEL) django-sqlite-test django-postgresql-test
-
-.PHONY: django-sqlite-test django-postgresql-test
-django-sqlite-test:
 	@cd django && $(DJANGO_TEST) $(ADMIN_TESTS)
-
-django-postgresql-test:
 	@cd django && DB=postgresql $(PG) env $(DJANGO_TEST) --exclude-tag=browser $(ADMIN_TESTS)
 
 # forky has the newest Django that Debian 12's Python can run.

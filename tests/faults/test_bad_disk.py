@@ -81,7 +81,7 @@ class Story:
         lines = self._open.pop(task_id)
         self.send(task_id, "@task end")
         row = self.database.wait(task_id, lambda row: has_ended(row) and row.lines == len(lines),
-                                 seconds=20)
+                                 seconds=60)
         check_log(row, lines)
         assert row.complete
         self.database.execute(f'DELETE FROM {self.database.sql_table} WHERE "task_id" = ?', task_id)

@@ -201,7 +201,7 @@ def test_rsyslogd_as_relp_sender(daemon: Tasklog, postgresql: Database, chance: 
           f" of them redelivered")
 
 
-@pytest.mark.calm
+@pytest.mark.alone
 def test_what_was_read_from_a_unix_socket(daemon: Tasklog, database: Database,
                                           chance: random.Random) -> None:
     kill_unix_sender(daemon, database, chance, DIRECT)

@@ -17,7 +17,11 @@ while IFS='|' read -r parameter message; do
 		error_exit 1
 	fi
 	content_check "omtasklog: action \"tasks\": $message" "$RSYSLOG_DYNNAME.log"
-	content_count_check 'omtasklog: action' 1 "$RSYSLOG_DYNNAME.log"
+	if [ "$(grep -cF 'omtasklog: action' "$RSYSLOG_DYNNAME.log")" -ne 1 ]; then
+		cat "$RSYSLOG_DYNNAME.log"
+		echo 'FAIL: more than one message'
+		error_exit 1
+	fi
 done <<'CASES'
 key="id=id"|parameter "key": unknown field "id"
 level="loud"|parameter "level": "loud" is not one of emerg alert crit err warning notice info debug

@@ -160,6 +160,35 @@ static void sessions_that_are_killed_lose_nothing(void **state)
     free(large);
 }
 
+/* Its rows were answered well before, and none of them is there. */
+static void a_session_that_ends_at_its_commit_loses_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct large *large = large_new(f);
+    char sql[500];
+
+    database_run(f->database,
+                 "CREATE SEQUENCE ends;"
+                 "CREATE FUNCTION end_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                 " IF nextval('ends') = 1 THEN"
+                 " PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(5);"
+                 " END IF; RETURN NULL; END $$");
+    for (int i = 0; i < 8; i++) { /* whichever half that one is in */
+        snprintf(sql, sizeof sql,
+                 "DROP TRIGGER IF EXISTS at_commit ON tasks; ALTER SEQUENCE ends RESTART;"
+                 "UPDATE tasks SET log = NULL;"
+                 "CREATE CONSTRAINT TRIGGER at_commit AFTER UPDATE ON tasks DEFERRABLE INITIALLY"
+                 " DEFERRED FOR EACH ROW WHEN (NEW.task_id = '%d') EXECUTE FUNCTION end_once()",
+                 i);
+        database_run(f->database, sql);
+        assert_in_range(write_all(f, large), 2, TRIES_MAX);
+        expect_value_of(f, whole_sql, "32");
+        database_run(f->database, "DROP TRIGGER at_commit ON tasks");
+        assert_int_equal(fixture_reopen(f, &f->target), 0); /* the second session rests no more */
+    }
+    free(large);
+}
+
 static void *interrupt_soon(void *context)
 {
     struct fixture *f = context;
@@ -205,6 +234,7 @@ int main(void)
         TEST(what_cannot_be_stored_gets_its_verdict_in_either_half),
         TEST(where_there_is_room_for_one_session_one_does_it),
         TEST(sessions_that_are_killed_lose_nothing),
+        TEST(a_session_that_ends_at_its_commit_loses_nothing),
         TEST(an_interrupt_ends_both),
     };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the PostgreSQL driver share: pgsql.c drives, pgsql_session.c talks to libpq
- * without ever blocking, pgsql_input.c counts what it says, pgsql_check.c compares the target with the catalog, pgsql_held.c keeps
+ * without ever blocking, pgsql_check.c compares the target with the catalog, pgsql_held.c keeps
  * statements prepared, pgsql_batch.c and its two ways, pgsql_pipeline.c and pgsql_careful.c, write, pgsql_twin.c does
  * so with two sessions.
  */
@@ -40,12 +40,6 @@ struct pgsql {
     bool checked; /* the target was found right over this connection */
     bool has_statement_timeout, has_lock_timeout, has_idle_timeout; /* by the user's own options */
     size_t window; /* rows sent at once, see pgsql_pipeline.c */
-
-    /* What the server has said in this session, see pgsql_input.c. */
-    uint64_t read_bytes;
-    uint64_t notice_bytes;   /* of it */
-    uint64_t answered_bytes; /* without notices, when the last answer was taken */
-    bool is_used_up;         /* it was much: the next call begins a new session */
 
     /* Made by the check, kept until the next one. */
     enum value_form *forms; /* of the columns and then of the keys, as parameters are numbered */
@@ -86,7 +80,7 @@ int pgsql_end_abandoned(struct pgsql *pg, struct pgsql_transaction *abandoned, i
 /* Ends the session, whatever it is doing; never waits. */
 void pgsql_drop(struct pgsql *pg);
 
-/* Has the server hung up while nothing was asked of it, or is the session used up? */
+/* Has the server hung up while nothing was asked of it? */
 bool pgsql_is_dead(struct pgsql *pg);
 
 /* Queues a statement with text parameters of types that the server infers. */
@@ -118,20 +112,6 @@ int pgsql_refused(struct pgsql *pg, const PGresult *result);
 
 /* The connection is gone or unusable: -EAGAIN with libpq's words. */
 int pgsql_lost(struct pgsql *pg);
-
-/* --- pgsql_input.c --- */
-
-/* A session begins: nothing was said yet. */
-void pgsql_begin_input(struct pgsql *pg);
-
-/* After something was read: 0, or with a message -EAGAIN if the server says too much. */
-int pgsql_judge_input(struct pgsql *pg);
-
-/* Reads what is there, and judges it. 1; 0 if libpq could not read; or the judgement. */
-int pgsql_read(struct pgsql *pg);
-
-/* An answer was taken. */
-void pgsql_end_answer(struct pgsql *pg);
 
 /* --- pgsql_check.c --- */
 

@@ -26,6 +26,12 @@
 
 enum { MOST_SETTINGS = 12, AGAIN_MS = 20 };
 
+static void ignore_notice(void *context, const PGresult *result)
+{
+    (void)context;
+    (void)result;
+}
+
 int pgsql_lost(struct pgsql *pg)
 {
     const char *why = PQerrorMessage(pg->conn);
@@ -206,9 +212,6 @@ static int finish_connection(struct pgsql *pg, int64_t deadline_ms)
         if (r < 0)
             return r;
         status = PQconnectPoll(pg->conn);
-        r = pgsql_judge_input(pg);
-        if (r < 0)
-            return r;
     }
     return 0;
 }
@@ -252,7 +255,7 @@ int pgsql_connect(struct pgsql *pg, int64_t deadline_ms)
     pg->conn = start_connection(pg->base.target.database);
     if (pg->conn == NULL)
         return store_fail(&pg->base, -EAGAIN, "out of memory");
-    pgsql_begin_input(pg);
+    PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);
     PQsetErrorVerbosity(pg->conn, PQERRORS_VERBOSE);
     if (PQdb(pg->conn) != NULL)
         name_session(pg);
@@ -284,7 +287,7 @@ bool pgsql_is_dead(struct pgsql *pg)
 {
     /* The first one may read the server's parting words, the second one finds the end. */
     /* NOLINTNEXTLINE(misc-redundant-expression): two reads */
-    return pg->is_used_up || pgsql_read(pg) <= 0 || pgsql_read(pg) <= 0 ||
+    return PQconsumeInput(pg->conn) == 0 || PQconsumeInput(pg->conn) == 0 ||
            PQstatus(pg->conn) == CONNECTION_BAD;
 }
 
@@ -307,10 +310,9 @@ static int receive(struct pgsql *pg, short events, int64_t deadline_ms)
     r = store_wait(&pg->base, PQsocket(pg->conn), events, deadline_ms);
     if (r < 0)
         return r;
-    r = (r & ~POLLOUT) != 0 ? pgsql_read(pg) : 1;
-    if (r == 0 && PQisBusy(pg->conn))
+    if ((r & ~POLLOUT) != 0 && PQconsumeInput(pg->conn) == 0 && PQisBusy(pg->conn))
         return pgsql_lost(pg);
-    return r < 0 ? r : 0;
+    return 0;
 }
 
 int pgsql_flush(struct pgsql *pg, int64_t deadline_ms)
@@ -330,18 +332,14 @@ int pgsql_flush(struct pgsql *pg, int64_t deadline_ms)
 
 int pgsql_poll(struct pgsql *pg, PGresult **ret_result)
 {
-    int r = pgsql_read(pg);
-
-    if (r <= 0)
-        return r < 0 ? r : pgsql_lost(pg);
+    if (PQconsumeInput(pg->conn) == 0)
+        return pgsql_lost(pg);
     /* A NULL ends the results of each statement, so one at most stands before a result. */
     for (int i = 0; i < 2; i++) {
         PGresult *result = NULL;
 
         if (!PQisBusy(pg->conn))
             result = PQgetResult(pg->conn);
-        if (result != NULL)
-            pgsql_end_answer(pg);
         if (result != NULL || i == 1) {
             *ret_result = result;
             return 0;
@@ -366,7 +364,6 @@ int pgsql_next(struct pgsql *pg, int64_t deadline_ms, PGresult **ret_result)
         }
         result = PQgetResult(pg->conn);
         if (result != NULL) {
-            pgsql_end_answer(pg);
             *ret_result = result;
             return 0;
         }

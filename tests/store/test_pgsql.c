@@ -824,42 +824,6 @@ static void a_connection_error_out_of_a_trigger_is_its_rows_only(void **state)
     expect_verdict(f, 3, TASKLOG_KEPT);
 }
 
-static void write_with(struct fixture *f, const char *status, enum tasklog_verdict verdict)
-{
-    assert_int_equal(fixture_write_one(f, "a", status, "text"), 0);
-    expect_verdict(f, 0, verdict);
-}
-
-/* What is thrown away at once may be any amount, what libpq has to keep may not; the room for it goes with the
- * session. */
-static void how_much_a_trigger_may_say_is_bounded(void **state)
-{
-    static const char session_sql[] = "SELECT log FROM tasks WHERE task_id = 'a'";
-    struct fixture *f = *state;
-    char session[32];
-
-    database_run(
-        f->database,
-        "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " FOR i IN 1..1000 LOOP EXIT WHEN NEW.status <> 'MUCH';"
-        " RAISE NOTICE USING MESSAGE = repeat('x', 10000), HINT = repeat('y', 10000);"
-        " END LOOP;"
-        " IF NEW.status = 'LONG' THEN RAISE EXCEPTION '%', repeat('x', 1000000); END IF;"
-        " IF NEW.status = 'TOO LONG' THEN RAISE EXCEPTION '%', repeat('x', 9000000); END IF;"
-        " NEW.log = pg_backend_pid(); RETURN NEW; END $$;"
-        "CREATE TRIGGER say BEFORE UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION say()");
-    write_with(f, "X", TASKLOG_KEPT);
-    snprintf(session, sizeof session, "%s", database_value(f->database, session_sql));
-    write_with(f, "MUCH", TASKLOG_KEPT);
-    expect_value_of(f, session_sql, session);
-    write_with(f, "LONG", TASKLOG_NEVER);
-    write_with(f, "X", TASKLOG_KEPT);
-    assert_string_not_equal(database_value(f->database, session_sql), session);
-    assert_int_equal(fixture_write_one(f, "a", "TOO LONG", "text"), -EAGAIN);
-    expect_message(f, "answers with more than 2 MB");
-    write_with(f, "X", TASKLOG_KEPT);
-}
-
 static void a_policy_refuses_its_row_only(void **state)
 {
     struct fixture *f = *state;
@@ -1143,7 +1107,6 @@ int main(void)
         TEST(a_character_that_the_database_has_not_is_refused),
         TEST(what_a_trigger_raises_is_a_refusal_in_its_words),
         TEST(a_connection_error_out_of_a_trigger_is_its_rows_only),
-        TEST(how_much_a_trigger_may_say_is_bounded),
         TEST(a_policy_refuses_its_row_only),
         TEST(what_can_be_written_is_not_only_a_table),
         TEST(each_type_takes_what_it_can),

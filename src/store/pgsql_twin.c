@@ -190,7 +190,8 @@ int twin_write(struct pgsql *pg, const struct tasklog_row *rows, size_t count, i
         half_add(is_second(pg, &rows[i]) ? &halves[1] : &halves[0], i, &rows[i], &outcomes[i]);
     r = write_both(halves);
     half_return(&halves[0], outcomes);
-    if (halves[1].r == 0) /* else its verdicts are void: its rows were answered, and not committed */
+    /* Otherwise its verdicts are void: its rows were answered, and not committed. */
+    if (halves[1].r == 0)
         half_return(&halves[1], outcomes);
     pg->twin_used_ms = store_now_ms(&pg->base);
     if (halves[1].r < 0 || !nothing_is_left(&halves[1]))

@@ -89,9 +89,8 @@ export TSAN_OPTIONS  = halt_on_error=1:second_deadlock_stack=1
 export PYTHONDONTWRITEBYTECODE = 1
 export PATH := $(PATH):/usr/sbin:/sbin
 
-# A throw-away PostgreSQL; -t keeps it in a temporary folder for root, too, so that two of them do not collide.
-# A throw-away PostgreSQL for one command. Two at once must not meet: each has a port of its own, and not the pid file
-# in /var/run that all would share.
+# A throw-away PostgreSQL for one command. Two at once must not meet: each has a temporary folder (-t: for root, too) and
+# a port of its own, and not the pid file in /var/run that all would share.
 PG       = PGPORT=$$(shuf -n 1 -i 20000-29999) pg_virtualenv -t -o 'external_pid_file=(none)'
 ASAN     = B=build/asan SAN="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1"
 TSAN     = B=build/tsan SAN="-fsanitize=thread -fno-omit-frame-pointer -O1"

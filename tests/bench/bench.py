@@ -234,9 +234,10 @@ def forget(files: list[Path]) -> None:
 
 def recovery(sqlite: Sqlite) -> None:
     """1 GB of open tasks' lines, a kill, a start; beside reading the same files."""
+    load = Load(2000, 3000, True, ends=False)
     sqlite.create()
     with Daemon(tasklog_action(sqlite, liveInterval=0), "direct", module=MODULE) as daemon:
-        blast(Load(2000, 3000, True, ends=False), daemon.door).wait()
+        blast(load, daemon.door).wait()
         wait_idle(daemon.pid)
         daemon.rsyslogd.kill9()
         files = sorted((daemon.rsyslogd.work / "tasklog" / "task").glob("*.seg"))
@@ -252,7 +253,7 @@ def recovery(sqlite: Sqlite) -> None:
         began = time.monotonic()
         daemon.rsyslogd.start(check=False, seconds=120)
         took = time.monotonic() - began
-    say(f"\nA spool of {size / 1e9:.2f} GB ({size / 6e6:.0f} bytes a line of {LINE_BYTES}): read in {read:.2f} s, taken up in {took:.2f} s")
+    say(f"\nA spool of {size / 1e9:.2f} GB ({size / load.messages:.0f} bytes a line of {LINE_BYTES}): read in {read:.2f} s, taken up in {took:.2f} s")
     target("recovery: share of the speed of reading the files", read / took, 0.5)
 
 

@@ -78,6 +78,7 @@ WRAP_FAKE_STORE     = -Wl,--wrap=tasklog_store_new,--wrap=tasklog_store_free,--w
 WRAP_test_writer    = $(WRAP_FAKE_STORE) -Wl,--wrap=pthread_cond_timedwait,--wrap=row_batch_add,--wrap=collector_wait
 WRAP_test_spool     = -Wl,--wrap=posix_fallocate
 WRAP_test_keep      = $(WRAP_FAKE_STORE) -Wl,--wrap=posix_fallocate
+WRAP_test_gap       = $(WRAP_FAKE_STORE) -Wl,--wrap=posix_fallocate
 WRAP_test_admit     = $(WRAP_FAKE_STORE)
 
 # --- How it is run -----------------------------------------------------------------------------------------------

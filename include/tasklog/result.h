@@ -85,6 +85,11 @@ size_t tasklog_result_memory(const struct tasklog_result *result);
  * result that came from a table may only be freed with the table's lock held. */
 void tasklog_result_unpin(struct tasklog_result *result);
 
+/* The spool, from which lines are taken again after a crash, does not know that the run has ended: the line that
+ * ended it has no position there, or the decision could not be written. */
+bool tasklog_result_end_is_unkept(const struct tasklog_result *result);
+void tasklog_result_set_end_unkept(struct tasklog_result *result);
+
 /* Gives the memory of its log back; it cannot be written any more. */
 void tasklog_result_drop_log(struct tasklog_result *result);
 

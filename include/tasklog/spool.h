@@ -85,6 +85,12 @@ int tasklog_spool_replay(struct tasklog_spool *spool, tasklog_spool_visit *visit
 int tasklog_spool_reserve(struct tasklog_spool *spool, size_t bytes, tasklog_position *ret_position)
     __attribute__((warn_unused_result));
 
+/* The same for a small one, of TASKLOG_SPOOL_SPARE bytes at most, in the room that is kept for it at each
+ * segment's end. -ENOSPC if there is no segment yet, or that room is taken. */
+enum { TASKLOG_SPOOL_SPARE = 16 };
+int tasklog_spool_reserve_spare(struct tasklog_spool *spool, size_t bytes)
+    __attribute__((warn_unused_result));
+
 /* Writes the record for which room was reserved, of just as many bytes. Cannot fail. */
 void tasklog_spool_write(struct tasklog_spool *spool, uint32_t type,
                          const struct tasklog_spool_piece *pieces, size_t piece_count);

@@ -171,6 +171,17 @@ typedef int tasklog_table_keep(void *context, const char *data, size_t bytes,
 int tasklog_table_forward(struct tasklog_table *table, tasklog_table_keep *keep, void *context)
     __attribute__((warn_unused_result));
 
+/* Writes all running tasks so whose last line came at `*since_ms` or later: no line of theirs that came before is
+ * needed but for text that the spool has already. 0 or negative errno (-ENOSPC: text could not be written); then
+ * `*since_ms` is where to go on. */
+int tasklog_table_keep_since(struct tasklog_table *table, int64_t *since_ms,
+                             tasklog_table_keep *keep, void *context)
+    __attribute__((warn_unused_result));
+
+/* This run of the task is over, and its row is stored: forgets it, if it is taken for running. */
+void tasklog_table_drop_run(struct tasklog_table *table, const struct tasklog_line *key,
+                            uint64_t run);
+
 /* Puts a running task back as such bytes say, found at `position`; `shift_ms` is added to its times. What
  * the table knows of the same task is forgotten. 0, -EBADMSG or -ENOMEM. */
 int tasklog_table_restore(struct tasklog_table *table, const char *data, size_t bytes,

@@ -95,8 +95,11 @@ static int64_t next_due_ms(const struct tasklog_collector *collector)
 {
     int64_t due_ms = tasklog_table_due_ms(collector->table, shows_live(collector));
     int64_t dead_ms = deaths_due_ms(&collector->deaths);
+    int64_t gap_ms = collector_gap_due_ms(collector);
 
-    return dead_ms < due_ms ? dead_ms : due_ms;
+    if (dead_ms < due_ms)
+        due_ms = dead_ms;
+    return gap_ms < due_ms ? gap_ms : due_ms;
 }
 
 void collector_wake_timer(struct tasklog_collector *collector)
@@ -132,6 +135,8 @@ static int64_t tick(struct tasklog_collector *collector)
     tasklog_table_tick(collector->table, now, &results);
     collector_keep_closed(collector, &results, now);
     tasklog_results_append(&collector->queue, &results);
+    if (collector_gap_due_ms(collector) <= real.mono_ms)
+        collector_spool_try(collector, real.mono_ms);
     collector_spool_release(collector);
     while (shows_live(collector) && tasklog_table_show(collector->table, now, &collector->queue))
         ;
@@ -145,12 +150,21 @@ static int64_t tick(struct tasklog_collector *collector)
 static void *collector_timer(void *argument)
 {
     struct tasklog_collector *collector = argument;
+    bool told = false;
 
     pthread_mutex_lock(&collector->lock);
     while (!collector->stopping) {
         collector->timer_wake_ms = tick(collector);
         if (collector->queue.first)
             pthread_cond_signal(&collector->work);
+        if (!told && collector->spool_said != collector->spool_trouble) {
+            pthread_mutex_unlock(&collector->lock);
+            collector_spool_say(collector);
+            pthread_mutex_lock(&collector->lock);
+            told = true; /* or it may not be said yet */
+            continue;    /* something may have become due */
+        }
+        told = false;
         collector_wait(collector, &collector->due, collector->timer_wake_ms);
     }
     pthread_mutex_unlock(&collector->lock);
@@ -207,6 +221,8 @@ static bool take_line(struct tasklog_collector *collector, const struct tasklog_
         collector_spool_mark(collector, line.position);
     } else if (r > 0 && collector->spool) {
         collector->unspooled++;
+        if (line.position == 0)
+            collector_gap_begin(collector, now);
     }
     if (r > 0 && (line.stream || collector->redelivery))
         collector_spool_taken(collector, &line, now);
@@ -495,25 +511,29 @@ int tasklog_collector_start(struct tasklog_collector *collector, char *error)
 static void drop_results(struct tasklog_collector *collector)
 {
     struct tasklog_result *result;
-    uint64_t lost = 0;
+    uint64_t kept = 0, lost = 0;
 
     pthread_mutex_lock(&collector->lock);
     put_off_empty(&collector->put_off, &collector->queue);
     while ((result = tasklog_results_pop(&collector->queue)) != NULL) {
         struct tasklog_report report;
         tasklog_result_view(result, &report);
-        lost += report.type != TASKLOG_RESULT_LIVE;
+        bool is_kept = collector->spool && !tasklog_result_end_is_unkept(result);
+        if (report.type != TASKLOG_RESULT_LIVE)
+            ++*(is_kept ? &kept : &lost);
         tasklog_result_free(result);
     }
-    collector->rows_lost = collector->spool ? 0 : lost;
+    collector->rows_lost = lost;
     pthread_mutex_unlock(&collector->lock);
-    if (lost > 0 && collector->spool)
+    if (kept > 0)
         collector_say(collector, LOG_NOTICE, "stopped with %llu result%s waiting in the spool",
-                      (unsigned long long)lost, lost == 1 ? "" : "s");
-    else if (lost > 0)
-        collector_say(collector, LOG_ERR,
-                      "stopped with %llu result%s that the database did not take in time: dropped",
-                      (unsigned long long)lost, lost == 1 ? "" : "s");
+                      (unsigned long long)kept, kept == 1 ? "" : "s");
+    if (lost > 0)
+        collector_say(
+            collector, LOG_ERR,
+            "stopped with %llu result%s that the database did not take in time%s: dropped",
+            (unsigned long long)lost, lost == 1 ? "" : "s",
+            collector->spool ? ", and the spool had no room for their end" : "");
 }
 
 /* What is needed of a source that keeps its lines, with the results that could not be written, which are let go
@@ -557,6 +577,8 @@ void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
     pthread_join(collector->timer, NULL);
     watch_free(collector->watch); /* its thread calls us */
     collector->watch = NULL;
+    if (collector_gap_due_ms(collector) != INT64_MAX)
+        collector_spool_try(collector, collector_now(collector).mono_ms);
     if (collector->spool) /* until now somebody listened */
         (void)!entry_write_time(collector->spool, collector_now(collector));
     if (collector->config->is_shared)
@@ -580,6 +602,7 @@ struct tasklog_config *tasklog_collector_end(struct tasklog_collector *collector
     tasklog_results_clear(&collector->parked);
     watch_free(collector->watch);
     deaths_done(&collector->deaths);
+    gap_done(&collector->gap);
     tasklog_store_free(collector->store);
     tasklog_table_free(collector->table);
     gate_free(collector->gate);

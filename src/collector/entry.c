@@ -69,6 +69,15 @@ struct process_head {
     uint16_t kind_bytes;
 };
 
+struct ended_head {
+    uint64_t run;
+    int64_t mono_ms;
+    int64_t wall_us;
+    uint16_t id_bytes;
+    uint16_t kind_bytes;
+    uint32_t zero;
+};
+
 struct news_head {
     int64_t mono_ms;
     int64_t wall_us;
@@ -220,6 +229,21 @@ int entry_write_done(struct tasklog_spool *spool, const struct tasklog_report *r
     return write_entry(spool, ENTRY_DONE, &piece, 1);
 }
 
+int entry_write_ended(struct tasklog_spool *spool, const struct tasklog_report *report,
+                      struct tasklog_now now)
+{
+    const struct ended_head head = {.run = report->run,
+                                    .mono_ms = now.mono_ms,
+                                    .wall_us = now.wall_us,
+                                    .id_bytes = (uint16_t)strlen(report->task_id),
+                                    .kind_bytes = (uint16_t)strlen(report->kind)};
+    const struct tasklog_spool_piece pieces[] = {{&head, sizeof(head)},
+                                                 {report->kind, head.kind_bytes},
+                                                 {report->task_id, head.id_bytes}};
+
+    return write_entry(spool, ENTRY_ENDED, pieces, sizeof(pieces) / sizeof(pieces[0]));
+}
+
 static int write_bytes(struct tasklog_spool *spool, enum entry_type type, const void *data,
                        size_t bytes, tasklog_position *ret_position)
 {
@@ -319,6 +343,22 @@ int entry_write_start(struct tasklog_spool *spool, struct tasklog_now now)
 int entry_write_time(struct tasklog_spool *spool, struct tasklog_now now)
 {
     return write_now(spool, ENTRY_TIME, now);
+}
+
+int entry_write_whole(struct tasklog_spool *spool, struct tasklog_now now)
+{
+    return write_now(spool, ENTRY_WHOLE, now);
+}
+
+int entry_write_gap(struct tasklog_spool *spool, struct tasklog_now now)
+{
+    const struct start_record record = {.mono_ms = now.mono_ms, .wall_us = now.wall_us};
+    const struct tasklog_spool_piece piece = {&record, sizeof(record)};
+    int r = tasklog_spool_reserve_spare(spool, sizeof(record));
+
+    if (r == 0)
+        tasklog_spool_write(spool, ENTRY_GAP, &piece, 1);
+    return r;
 }
 
 int entry_write_rules(struct tasklog_spool *spool, const struct tasklog_rules *rules)
@@ -477,6 +517,24 @@ static bool read_process(const char *at, size_t left, struct entry *entry)
            take(&at, &left, line->id_bytes, &line->id) && left == 0 && names_are_valid(line);
 }
 
+static bool read_ended(const char *at, size_t left, struct entry *entry)
+{
+    struct tasklog_line *line = &entry->line;
+    struct ended_head head;
+    const char *bytes;
+
+    if (!take(&at, &left, sizeof(head), &bytes))
+        return false;
+    memcpy(&head, bytes, sizeof(head));
+    entry->run = head.run;
+    entry->now = (struct tasklog_now){.mono_ms = head.mono_ms, .wall_us = head.wall_us};
+    entry->result = TASKLOG_RESULT_FINAL;
+    entry->end_chars = INT64_MAX; /* however its end looks without the lines that are not here */
+    *line = (struct tasklog_line){.kind_bytes = head.kind_bytes, .id_bytes = head.id_bytes};
+    return take(&at, &left, line->kind_bytes, &line->kind) &&
+           take(&at, &left, line->id_bytes, &line->id) && left == 0 && names_are_valid(line);
+}
+
 static bool read_omit(const char *at, size_t left, struct entry *entry)
 {
     struct tasklog_line *line = &entry->line;
@@ -572,11 +630,15 @@ bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret
         return read_rules(data, bytes, ret_entry);
     case ENTRY_START:
     case ENTRY_TIME:
+    case ENTRY_GAP:
+    case ENTRY_WHOLE:
         return read_start(data, bytes, ret_entry);
     case ENTRY_TEXT:
         return true;
     case ENTRY_PROCESS:
         return read_process(data, bytes, ret_entry);
+    case ENTRY_ENDED:
+        return read_ended(data, bytes, ret_entry);
     case ENTRY_OMIT:
         return read_omit(data, bytes, ret_entry);
     case ENTRY_DEATH:

@@ -11,11 +11,14 @@
  *     OMIT    lines of a running task were refused; more of them are told with its next line, or its close
  *     DONE    a result needs no more care: the database has it, or it lies with the dead letters
  *     TEXT    part of a log that was moved out of memory; a replay does not need it
- *     TASK    a running task as it is, moved here from older entries that can go then
+ *     TASK    a running task as it is: older entries are not needed for it, but for its text
  *     RULES   by what rules the lines behind it were taken; in each segment before its first line
  *     CURSOR  how far the source was read: what came behind the last line's cursor was of no matter
  *     TIME    nothing but the time: the collector was stopped
  *     NUMBERS what is remembered of numbered lines, see numbered.h; in each segment before its first line
+ *     GAP     lines were taken behind this that the spool had no room for
+ *     WHOLE   the running tasks that had such lines stand before this, in entries TASK: nothing is missing
+ *     ENDED   a run that ended in such a gap needs no more care
  *     START   the collector was started: the monotonic clock may have begun anew
  *
  * Encoding: a head of fixed size, then the texts. Decoding trusts nothing but the checksum: lengths are
@@ -48,7 +51,10 @@ enum entry_type {
     ENTRY_DEATH = 11,
     ENTRY_NOTE = 12,
     ENTRY_OMIT = 13,
-    ENTRY_NUMBERS = 14
+    ENTRY_NUMBERS = 14,
+    ENTRY_GAP = 15,
+    ENTRY_WHOLE = 16,
+    ENTRY_ENDED = 17
 };
 
 enum { ENTRY_MARKER_BYTES_MAX = 64, ENTRY_DETAIL_BYTES_MAX = 400 };
@@ -58,12 +64,12 @@ struct entry {
     enum entry_type type;
     struct tasklog_now now;
     struct tasklog_line
-        line;   /* LINE: all of it; CLOSE, PROCESS, OMIT: kind and id; CLOSE, OMIT: omitted; DEATH,
+        line; /* LINE: all of it; CLOSE, PROCESS, OMIT, ENDED: kind and id; CLOSE, OMIT: omitted; DEATH,
                  NOTE: origin, cursor */
-    bool tight; /* LINE: memory was short */
+    bool tight;                     /* LINE: memory was short */
     struct tasklog_process process; /* PROCESS */
-    uint64_t run;                   /* LINE, DONE: the position of the line that began the run */
-    enum tasklog_result_type result;
+    uint64_t run; /* LINE, DONE, ENDED: the position of the line that began the run */
+    enum tasklog_result_type result; /* DONE, ENDED, likewise: */
     int64_t end_chars;
     const char
         *data; /* TASK: for tasklog_table_restore; NUMBERS: for numbered_restore; CURSOR: it */
@@ -87,6 +93,13 @@ int entry_write_close(struct tasklog_spool *spool, const struct tasklog_report *
                       struct tasklog_now now) __attribute__((warn_unused_result));
 int entry_write_done(struct tasklog_spool *spool, const struct tasklog_report *report,
                      struct tasklog_now now) __attribute__((warn_unused_result));
+int entry_write_ended(struct tasklog_spool *spool, const struct tasklog_report *report,
+                      struct tasklog_now now) __attribute__((warn_unused_result));
+/* In the room that is left for it when there is none for others. */
+int entry_write_gap(struct tasklog_spool *spool, struct tasklog_now now)
+    __attribute__((warn_unused_result));
+int entry_write_whole(struct tasklog_spool *spool, struct tasklog_now now)
+    __attribute__((warn_unused_result));
 int entry_write_text(struct tasklog_spool *spool, const char *text, size_t bytes,
                      tasklog_position *ret_position) __attribute__((warn_unused_result));
 int entry_write_task(struct tasklog_spool *spool, const char *data, size_t bytes,

@@ -142,6 +142,8 @@ int collector_spool_open(struct tasklog_collector *collector, char *error)
         collector->letter_bytes = letters.bytes;
     }
     collector->spool_trouble = entry_write_start(collector->spool, collector_now(collector));
+    if (collector->spool_trouble < 0)
+        collector->gap = (struct gap){.begun = true, .since_ms = INT64_MIN};
     collector_spool_release(collector);
     collector_spool_say(collector);
     return 0;
@@ -208,6 +210,12 @@ tasklog_position collector_spool_reserve(struct tasklog_collector *collector,
         return 0;
     collector->spool_trouble =
         tasklog_spool_reserve(collector->spool, entry_line_bytes(line), &position);
+    if (collector->spool_trouble == 0 && collector_gap_due_ms(collector) != INT64_MAX) {
+        collector->spool_trouble = collector_gap_end(collector);
+        if (collector->spool_trouble == 0)
+            collector->spool_trouble =
+                tasklog_spool_reserve(collector->spool, entry_line_bytes(line), &position);
+    }
     if (collector->spool_trouble == 0 && position >> 32 != collector->spool_segment) {
         /* The first line of a segment: the rules go before it, and what is needed of older lines. */
         collector->spool_trouble = entry_write_rules(collector->spool, &collector->config->rules);
@@ -225,39 +233,27 @@ tasklog_position collector_spool_reserve(struct tasklog_collector *collector,
     return 0;
 }
 
-void collector_spool_closed(struct tasklog_collector *collector,
-                            const struct tasklog_report *report, struct tasklog_now now)
+void collector_spool_try(struct tasklog_collector *collector, int64_t now_ms)
 {
-    if (collector->spool && report->run != 0 &&
-        entry_write_close(collector->spool, report, now) < 0)
-        collector->unspooled++;
+    collector->spool_trouble = collector_gap_end(collector);
+    collector->spool_retry_ms = now_ms + RETRY_FULL_MS;
 }
 
 /* What we decide goes to the spool as lines do. */
 void collector_keep_closed(struct tasklog_collector *collector,
                            const struct tasklog_results *results, struct tasklog_now now)
 {
-    const struct tasklog_result *result = results->first;
+    struct tasklog_result *result = collector->spool ? results->first : NULL;
 
     for (; result; result = tasklog_results_next(result)) {
         struct tasklog_report report;
         tasklog_result_view(result, &report);
-        if (report.type == TASKLOG_RESULT_FINAL)
-            collector_spool_closed(collector, &report, now);
+        if (report.type == TASKLOG_RESULT_FINAL && report.run != 0 &&
+            entry_write_close(collector->spool, &report, now) < 0) {
+            collector->unspooled++;
+            tasklog_result_set_end_unkept(result);
+        }
     }
-}
-
-void collector_spool_done(struct tasklog_collector *collector, struct tasklog_result *result)
-{
-    struct tasklog_report report;
-
-    if (!collector->spool)
-        return;
-    tasklog_result_view(result, &report);
-    if (report.type != TASKLOG_RESULT_LIVE && report.run != 0 &&
-        entry_write_done(collector->spool, &report, collector_now(collector)) < 0)
-        collector->unspooled++;
-    tasklog_result_unpin(result);
 }
 
 /* Is there room for so many bytes more? Others may have taken letters out, so look when there is not. */
@@ -315,7 +311,7 @@ int collector_spool_bury(struct tasklog_collector *collector, const struct taskl
     return r;
 }
 
-static int keep_task(void *context, const char *data, size_t bytes, uint64_t *ret_position)
+int collector_keep_task(void *context, const char *data, size_t bytes, uint64_t *ret_position)
 {
     const struct tasklog_collector *collector = context;
 
@@ -336,7 +332,7 @@ void collector_spool_forward(struct tasklog_collector *collector)
                           collector->queue.memory_bytes + collector->put_off.memory_bytes);
     for (int moved = 0; moved < FORWARD_TASKS_MAX; moved++) {
         if (tasklog_spool_bytes(collector->spool) <= enough ||
-            tasklog_table_forward(collector->table, keep_task, collector) <= 0)
+            tasklog_table_forward(collector->table, collector_keep_task, collector) <= 0)
             break;
         collector_spool_release(collector);
     }

@@ -32,6 +32,14 @@
  */
 struct entry;
 
+/* What the spool lacks, for it was full. */
+struct gap {
+    bool begun;            /* lines were taken that it has not */
+    int64_t since_ms;      /* by tasks whose last line came then or later; INT64_MIN: by any */
+    struct undone *undone; /* results that are done, which it does not know */
+    size_t undone_count;
+};
+
 struct tasklog_collector {
     /* Set before the threads start, and not changed after. */
     struct tasklog_config *config;
@@ -99,6 +107,7 @@ struct tasklog_collector {
     tasklog_position recent; /* the mark before it, or 0 */
     uint64_t redelivered;    /* lines that came a second time, and were dropped */
     uint64_t unspooled;      /* lines and decisions that the spool had no room for */
+    struct gap gap;
     char cursor[TASKLOG_CURSOR_BYTES_MAX]; /* of the front's source, as the spool has it */
     size_t cursor_bytes;
     tasklog_position cursor_position; /* where in the spool it lies; 0 = there is none */
@@ -138,15 +147,16 @@ void collector_spool_mark(struct tasklog_collector *collector, tasklog_position 
 tasklog_position collector_spool_reserve(struct tasklog_collector *collector,
                                          const struct tasklog_line *line, int64_t now_ms);
 
+/* It took nothing: perhaps it does now. */
+void collector_spool_try(struct tasklog_collector *collector, int64_t now_ms);
+
 /* The spool has this cursor, at a position, and needs to keep it. */
 void collector_spool_at(struct tasklog_collector *collector, const char *cursor, size_t bytes,
                         tasklog_position position);
 
-/* Tasks were closed by the collector; one was; a result needs no more care. */
+/* Tasks were closed by the collector; a result needs no more care (gap.c). */
 void collector_keep_closed(struct tasklog_collector *collector,
                            const struct tasklog_results *results, struct tasklog_now now);
-void collector_spool_closed(struct tasklog_collector *collector,
-                            const struct tasklog_report *report, struct tasklog_now now);
 void collector_spool_done(struct tasklog_collector *collector, struct tasklog_result *result);
 
 /* Puts a refused result among the dead letters; the lock is not held. 0, or negative errno: it is not
@@ -172,6 +182,22 @@ void collector_spool_sync(struct tasklog_collector *collector);
 
 /* Tells, once, that the spool takes nothing, or that it does again. */
 void collector_spool_say(struct tasklog_collector *collector);
+
+/* For tasklog_table_forward and tasklog_table_keep_since; `context` is the collector. */
+int collector_keep_task(void *context, const char *data, size_t bytes, uint64_t *ret_position);
+
+/* ---- gap.c: what the spool had no room for ---- */
+
+/* A line was taken that is not in the spool. */
+void collector_gap_begin(struct tasklog_collector *collector, struct tasklog_now now);
+
+/* The spool takes records again: puts into it what it lacks. 0, or negative errno: it does not yet. */
+int collector_gap_end(struct tasklog_collector *collector) __attribute__((warn_unused_result));
+
+/* When that is to be tried, be there lines or not; INT64_MAX: the spool lacks nothing. */
+int64_t collector_gap_due_ms(const struct tasklog_collector *collector);
+
+void gap_done(struct gap *gap);
 
 /* ---- take_up.c ---- */
 

@@ -33,6 +33,8 @@ struct replay {
     struct done *done; /* by run, type and end */
     size_t done_count;
     size_t done_size;
+    bool gap; /* lines were taken since then that the spool has not: */
+    int64_t gap_us;
     bool whole; /* no damage: what has no beginning belongs to a run that is done */
     struct replay_clock clock;
     uint64_t line_count; /* as the first round found it */
@@ -50,7 +52,7 @@ static int note_done(void *context, tasklog_position position, uint32_t type, co
 
     (void)position;
     replay->line_count += type == ENTRY_LINE;
-    if (type != ENTRY_DONE || !entry_read(type, data, bytes, &entry))
+    if ((type != ENTRY_DONE && type != ENTRY_ENDED) || !entry_read(type, data, bytes, &entry))
         return 0;
     if (replay->done_count == replay->done_size) {
         size_t size = replay->done_size ? replay->done_size * 2 : 256;
@@ -132,6 +134,25 @@ static int restore_numbered(struct tasklog_collector *collector, const struct en
     return numbered_restore(collector->numbered, entry->data, entry->bytes);
 }
 
+static const char *may_miss_lines(void *context, const struct tasklog_sender *sender)
+{
+    (void)context;
+    (void)sender;
+    return "[... lines may be missing here: the spool was full when tasklog ended ...]";
+}
+
+/* A life has ended; was that in a gap? */
+static int end_life(struct replay *replay)
+{
+    const struct tasklog_now now = {.mono_ms = replay->clock.last_ms, .wall_us = replay->gap_us};
+
+    if (!replay->gap)
+        return 0;
+    replay->gap = false;
+    int r = tasklog_table_note(replay->collector->table, may_miss_lines, NULL, now);
+    return r < 0 ? r : 0;
+}
+
 static int replay_entry(void *context, tasklog_position position, uint32_t type, const void *data,
                         size_t bytes)
 {
@@ -176,6 +197,16 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         (void)replay_clock_at(&replay->clock, entry.now);
         tasklog_results_remove(&collector->queue, entry.run, entry.result, entry.end_chars);
         break;
+    case ENTRY_GAP:
+    case ENTRY_WHOLE:
+        replay->gap = entry.type == ENTRY_GAP;
+        replay->gap_us = entry.now.wall_us;
+        (void)replay_clock_at(&replay->clock, entry.now);
+        break;
+    case ENTRY_ENDED:
+        (void)replay_clock_at(&replay->clock, entry.now);
+        tasklog_table_drop_run(collector->table, &entry.line, entry.run);
+        break;
     case ENTRY_TEXT:
         break;
     case ENTRY_PROCESS:
@@ -219,6 +250,7 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         if (collector->redelivery)
             redelivery_begin_life(collector->redelivery, entry.now.wall_us);
         replay_clock_start(&replay->clock, entry.now);
+        r = end_life(replay);
         break;
     }
     return r < 0 ? r : 0;
@@ -261,6 +293,8 @@ int collector_take_up(struct tasklog_collector *collector, char *error)
             qsort(replay.done, replay.done_count, sizeof(*replay.done), compare_done);
         replay.whole = damage.places == 0;
         r = tasklog_spool_replay(collector->spool, replay_entry, &replay, &second);
+        if (r == 0)
+            r = end_life(&replay);
         damage.places += second.places;
         damage.bytes += second.bytes;
     }

@@ -219,6 +219,7 @@ int tasklog_view_take(struct tasklog_view *view, uint64_t position, uint32_t typ
     case ENTRY_OMIT: /* of another task: the table does not know it */
         return tasklog_table_omit(view->table, &entry.line, entry.line.omitted, true);
     case ENTRY_DONE:
+    case ENTRY_ENDED:
         take_done(view, &entry);
         return 0;
     case ENTRY_RULES:
@@ -226,7 +227,12 @@ int tasklog_view_take(struct tasklog_view *view, uint64_t position, uint32_t typ
     case ENTRY_START:
         replay_clock_start(&view->clock, entry.now);
         return 0;
+    case ENTRY_GAP: /* if it took lines meanwhile, it comes as a TASK */
+        view->missed = true;
+        (void)replay_clock_at(&view->clock, entry.now);
+        return 0;
     case ENTRY_TIME:
+    case ENTRY_WHOLE:
     case ENTRY_DEATH: /* the CLOSE of its tasks follows */
         (void)replay_clock_at(&view->clock, entry.now);
         return 0;

@@ -343,7 +343,8 @@ static int finish_on_disk(struct tasklog_spool *spool, const struct segment *nex
 static int new_segment(struct tasklog_spool *spool, size_t record_bytes)
 {
     size_t size = spool->segment_bytes;
-    size_t need = sizeof(struct segment_header) + record_bytes;
+    size_t need =
+        sizeof(struct segment_header) + record_bytes + segment_record_bytes(TASKLOG_SPOOL_SPARE);
     struct segment segment;
     int r = list_make_room(spool);
 
@@ -370,14 +371,31 @@ static int new_segment(struct tasklog_spool *spool, size_t record_bytes)
     return 0;
 }
 
+static bool has_room(const struct tasklog_spool *spool, size_t bytes)
+{
+    return spool->current.map && spool->current.size_bytes - spool->current.used_bytes >= bytes;
+}
+
+int tasklog_spool_reserve_spare(struct tasklog_spool *spool, size_t bytes)
+{
+    size_t record_bytes = segment_record_bytes(bytes);
+
+    if (bytes == 0 || bytes > TASKLOG_SPOOL_SPARE)
+        return -EINVAL;
+    if (!has_room(spool, record_bytes))
+        return -ENOSPC;
+    segment_warm(&spool->current, record_bytes);
+    spool->reserved_bytes = bytes;
+    return 0;
+}
+
 int tasklog_spool_reserve(struct tasklog_spool *spool, size_t bytes, tasklog_position *ret_position)
 {
     size_t record_bytes = segment_record_bytes(bytes);
 
     if (bytes == 0 || bytes > UINT32_MAX / 2)
         return -EINVAL;
-    if (!spool->current.map ||
-        spool->current.size_bytes - spool->current.used_bytes < record_bytes) {
+    if (!has_room(spool, record_bytes + segment_record_bytes(TASKLOG_SPOOL_SPARE))) {
         int r = new_segment(spool, record_bytes);
         if (r < 0)
             return r;

@@ -96,6 +96,16 @@ void tasklog_result_unpin(struct tasklog_result *result)
     run_unpin(&result->pin);
 }
 
+bool tasklog_result_end_is_unkept(const struct tasklog_result *result)
+{
+    return result->end_unkept;
+}
+
+void tasklog_result_set_end_unkept(struct tasklog_result *result)
+{
+    result->end_unkept = true;
+}
+
 void tasklog_result_drop_log(struct tasklog_result *result)
 {
     logbuf_done(&result->log);

@@ -19,7 +19,7 @@
 #include "tasklog/result.h"
 #include "tasklog/table.h"
 
-enum { RUN_LINES_BITS = 40, RUN_BYTES_BITS = 50 };
+enum { RUN_LINES_BITS = 40, RUN_BYTES_BITS = 49 };
 
 enum run_end { RUN_OPEN, RUN_MARKER, RUN_IDLE, RUN_MAX_RUNTIME, RUN_RESTARTED, RUN_DIED };
 
@@ -79,11 +79,12 @@ struct tasklog_result {
     uint64_t hash_bits : 10; /* a task's: for the index */
     uint64_t kind_bytes : 6;
     uint64_t id_bytes : 8;
-    uint64_t bytes : RUN_BYTES_BITS; /* a petabyte */
+    uint64_t bytes : RUN_BYTES_BITS; /* half a petabyte */
     uint64_t names_at : 8;   /* where its names are, counted from here: kind NUL id NUL host NUL */
     uint64_t type : 2;       /* enum tasklog_result_type */
     uint64_t end : 3;        /* enum run_end */
     uint64_t missing : 1;    /* a line of it is not in the log */
+    uint64_t end_unkept : 1; /* it has ended, and the spool does not know */
     struct run_extra *extra; /* or NULL */
     union {
         struct run_ended *ended; /* if `end` says so */

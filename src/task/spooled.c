@@ -3,6 +3,7 @@
  * What a spool keeps of a table's tasks: from which position on, how the oldest are moved to its end, how one
  * comes back from there, and the text of logs that was moved out of memory.
  */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -49,33 +50,103 @@ static void move_pin(struct tasklog_table *table, struct run_pin *pin, uint64_t 
     run_pin_before(&table->pins, pin);
 }
 
+/* Writes what an open task is, but for its text, which lies in the spool. */
+static int write_snapshot(struct task *task, tasklog_table_keep *keep, void *context,
+                          uint64_t *ret_position)
+{
+    size_t bytes;
+    char *data;
+    int r = snapshot_write(task, &data, &bytes);
+
+    if (r < 0)
+        return r;
+    r = keep(context, data, bytes, ret_position);
+    free(data);
+    if (r == 0 && task->run.extra) { /* as the snapshot has it */
+        task->run.extra->omitted += task->run.extra->omitted_new;
+        task->run.extra->omitted_new = 0;
+    }
+    return r;
+}
+
 int tasklog_table_forward(struct tasklog_table *table, tasklog_table_keep *keep, void *context)
 {
     struct task *task = oldest_open(table);
     uint64_t first, position;
-    size_t bytes;
-    char *data;
 
     if (!task)
         return 0;
     table_uncount(table, task);
     int r = logbuf_move(&task->run.log, table->env.spill, &first);
     table_count(table, task);
-    if (r < 0)
-        return r;
-    r = snapshot_write(task, &data, &bytes);
-    if (r < 0)
-        return r;
-    r = keep(context, data, bytes, &position);
-    free(data);
+    if (r == 0)
+        r = write_snapshot(task, keep, context, &position);
     if (r < 0)
         return r;
     move_pin(table, &task->run.pin, first != 0 ? first : position);
-    if (task->run.extra) { /* as the snapshot has it */
-        task->run.extra->omitted += task->run.extra->omitted_new;
-        task->run.extra->omitted_new = 0;
-    }
     return 1;
+}
+
+/* Where the first of a task's text lies; 0 if it has none. */
+static uint64_t first_text(const struct task *task)
+{
+    struct logbuf_place place;
+
+    return logbuf_next_place(&task->run.log, NULL, &place) ? place.position : 0;
+}
+
+/* A run that began when the spool was full is called by its snapshot, here and by whoever reads that. */
+static void name_unnamed(struct tasklog_table *table, struct task *task, uint64_t position)
+{
+    uint64_t first = first_text(task);
+
+    if (task->run.run != 0)
+        return;
+    task->run.run = position;
+    move_pin(table, &task->run.pin, first != 0 ? first : position);
+}
+
+static int keep_task(struct tasklog_table *table, struct task *task, tasklog_table_keep *keep,
+                     void *context)
+{
+    uint64_t position;
+
+    table_uncount(table, task);
+    (void)logbuf_spill(&task->run.log, table->env.spill, SIZE_MAX);
+    table_count(table, task);
+    if (!logbuf_is_spilled(&task->run.log))
+        return -ENOSPC;
+    int r = write_snapshot(task, keep, context, &position);
+    if (r == 0)
+        name_unnamed(table, task, position);
+    return r;
+}
+
+int tasklog_table_keep_since(struct tasklog_table *table, int64_t *since_ms,
+                             tasklog_table_keep *keep, void *context)
+{
+    struct task_link *link = table->quiet.prev;
+
+    while (link != &table->quiet &&
+           task_of(link, offsetof(struct task, quiet))->quiet_ms >= *since_ms)
+        link = link->prev;
+    for (link = link->next; link != &table->quiet; link = link->next) {
+        struct task *task = task_of(link, offsetof(struct task, quiet));
+        int r = keep_task(table, task, keep, context);
+        if (r < 0)
+            return r;
+        *since_ms = task->quiet_ms;
+    }
+    return 0;
+}
+
+void tasklog_table_drop_run(struct tasklog_table *table, const struct tasklog_line *key,
+                            uint64_t run)
+{
+    struct task *task = index_find(&table->index, key);
+
+    if (task && task->run.run == run && !task_has_ended(task))
+        table_drop(table, task);
 }
 
 /* Puts a task into a list that is sorted by `time`, from its end: it belongs near it, or rarely not. */
@@ -94,7 +165,6 @@ static void add_sorted(struct task_link *list, struct task_link *link, size_t li
 int tasklog_table_restore(struct tasklog_table *table, const char *data, size_t bytes,
                           uint64_t position, int64_t shift_ms)
 {
-    struct logbuf_place place;
     struct task *task;
     int r = snapshot_read(data, bytes, &task);
 
@@ -112,8 +182,9 @@ int tasklog_table_restore(struct tasklog_table *table, const char *data, size_t 
     add_sorted(&table->quiet, &task->quiet, offsetof(struct task, quiet),
                offsetof(struct task, quiet_ms)); /* as for `warm`: it has no text in memory */
     table_count_open(table, task, 1);
-    const bool has_text = logbuf_next_place(&task->run.log, NULL, &place) != NULL;
-    move_pin(table, &task->run.pin, has_text ? place.position : position);
+    name_unnamed(table, task, position);
+    uint64_t first = first_text(task);
+    move_pin(table, &task->run.pin, first != 0 ? first : position);
     table_count(table, task);
     return 0;
 }

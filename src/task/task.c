@@ -359,6 +359,7 @@ int task_end(struct task_env *env, struct task *task, enum run_end end,
     final->ended->end_chars = (int64_t)logbuf_char_count(&final->log);
     task->run.ended->end_chars = final->ended->end_chars;
     final->type = TASKLOG_RESULT_FINAL;
+    final->end_unkept = line && line->line->position == 0;
     tasklog_results_push(results, final);
     if (control)
         count_control(env, control);

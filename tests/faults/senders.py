@@ -109,6 +109,10 @@ class UnixSender(threading.Thread):
         with self._lock:
             try:
                 if not self._client:
+                    # imuxsock binds its socket before it asks for stamps: what comes in between gets the
+                    # time at which it is read, which is later than that of what is sent after it.
+                    if not self._daemon.is_activated():
+                        return False
                     client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
                     client.setblocking(False)
                     client.connect(str(self._daemon.socket))

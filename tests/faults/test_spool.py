@@ -37,20 +37,24 @@ def tmpfs(folder: Path, megabytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def fill_up(disk: Path) -> None:
+    with open(disk / "fill", "wb") as fill:
+        free = os.statvfs(disk)
+        os.posix_fallocate(fill.fileno(), 0, free.f_bavail * free.f_bsize)
+
+
 @pytest.mark.long
 def test_spool_disk_full(daemon: Tasklog, database: Database, chance: random.Random,
                          tmp_path: Path) -> None:
     with tmpfs(tmp_path / "small", 40) as disk:
         daemon.run(upsert(database, spool=str(disk / "spool"), memoryBudget="64m"))
         daemon.wait_said("writing to table")
-        load = Load(chance, lines_per_second=3000)
+        load = Load(chance, lines_per_second=4000, width=500)
         sender = UnixSender(daemon, load)
         sender.start()
         try:
             wait_until(lambda: sender.sent > 1000, "logging", 30)
-            with open(disk / "fill", "wb") as fill:
-                free = os.statvfs(disk)
-                os.posix_fallocate(fill.fileno(), 0, free.f_bavail * free.f_bsize)
+            fill_up(disk)
             # Until the segment that is reserved is full, and long after.
             daemon.wait_said("takes nothing: No space left on device", 60)
             goal = sender.sent + 5000
@@ -59,21 +63,63 @@ def test_spool_disk_full(daemon: Tasklog, database: Database, chance: random.Ran
             daemon.wait_said("takes lines again", 30)
             goal = sender.sent + 1000
             wait_until(lambda: sender.sent >= goal, "logging goes on", 30)
+            # All that was taken is safe again, but for results that have not been stored.
+            wait_until(lambda: daemon.counters().get("rows.waiting") == 0, "rows are stored", 30)
+            unspooled = daemon.counters()["spool.unspooled"]
+            sender.kill()
+            daemon.start(check=False, seconds=30)
         finally:
             load.stop()
         sender.finish(60)
         compared = load.check(database)
-        counters = daemon.wait_counters(load.sent, rows_refused=0, rows_waiting=0, lines_missing=0)
-        assert counters["spool.unspooled"] > 0
-        print(f"{compared}, {counters['spool.unspooled']} not in the spool,"
-              f" slowest {sender.slowest * 1000:.0f} ms")
-        # What was taken after that is safe again.
-        daemon.log("kind[after]", "text")
-        finish_last(daemon)
+        daemon.wait_counters(sender.life, rows_refused=0, rows_waiting=0, lines_missing=0)
+        assert unspooled > 0
+        print(f"{compared}, {unspooled} not in the spool, slowest {sender.slowest * 1000:.0f} ms")
+        assert daemon.stop() == 0
+
+
+def log_until_full(daemon: Tasklog, disk: Path) -> None:
+    before = daemon.said("takes nothing: No space left on device")
+    fill_up(disk)
+    for _ in range(2000):
+        daemon.log("kind[fill]", "=" * 20_000)
+        if daemon.said("takes nothing: No space left on device") > before:
+            return
+    raise AssertionError("the spool is never full")
+
+
+def test_killed_while_the_disk_is_full(daemon: Tasklog, sqlite: Sqlite, tmp_path: Path) -> None:
+    """What is lost then is told; a row that was stored stays as it is; and with room for it all is safe."""
+    with tmpfs(tmp_path / "small", 100) as disk:
+        daemon.run(upsert(sqlite, spool=str(disk / "spool"), memoryBudget="64m"))
+        daemon.log("kind[a]", "one")
+        daemon.log("kind[stored]", "one")
+        log_until_full(daemon, disk)
+        daemon.log("kind[a]", "two")
+        daemon.log("kind[stored]", "@task end")
+        check_log(sqlite.wait("stored"), ["one"])
+        (disk / "fill").unlink()
+        daemon.wait_said("takes lines again", 20)  # though nothing is logged
         daemon.kill9()
         daemon.start(check=False)
-        daemon.log("kind[after]", "@task end")
-        check_log(database.wait("after"), ["text"])
+        daemon.log("kind[a]", "three")
+        log_until_full(daemon, disk)
+        daemon.log("kind[a]", "lost")
+        finish_last(daemon)
+        daemon.kill9()
+        (disk / "fill").unlink()
+        daemon.start(check=False)
+        daemon.log("kind[a]", "four", "@task end")
+        daemon.log("kind[fresh]", "one", "@task end")
+        row = sqlite.wait("a")
+        check_log(row, ["one", "two", "three", "[... lines may be missing here: the spool was full"
+                        " when tasklog ended ...]", "four"])
+        assert row.status == "COMPLETED" and row.end_reason == "marker" and not row.complete
+        row = sqlite.wait("fresh")
+        check_log(row, ["one"])
+        assert row.complete
+        assert sqlite.row("stored").complete
+        wait_until(lambda: daemon.counters().get("tasks.open") == 1, "what fills is left", 10)
         assert daemon.stop() == 0
 
 

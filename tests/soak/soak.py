@@ -124,7 +124,7 @@ class Soak:
         self.samples: list[tuple[float, int]] = []    # of this life: its age, its memory
         self.still: list[tuple[int, Counter[str], int]] = []  # at balances: memory, open files, threads
         self.lows: Deque[tuple[float, list[int]]] = deque(maxlen=int(LATE_SECONDS))
-        self.unsafe: list[int] | None = None  # tasks of which lines may be in memory alone
+        self.unsafe: set[str] = set()  # targets with results that may be in memory alone
         self.next_sample = self.next_minute = 0.0
         self.minute_messages = 0
         self.most_rss = self.most_spool = self.redelivered = 0
@@ -427,14 +427,16 @@ class Soak:
         self.wait(1 + self.pause_seconds())
         resize(f"{DISK_MB}m")
         self.wait(3)
-        self.unsafe = [sender.state["begun"] for sender in self.senders]
+        self.unsafe = set(TARGETS)
 
     def may_kill(self) -> bool:
-        """What was taken while the disk was full is in memory alone, and nobody promises it."""
-        if self.unsafe and all(self.verified_low(number) >= begun
-                               for number, begun in enumerate(self.unsafe)):
-            self.unsafe = None
-        return self.unsafe is None
+        """With room again, the spool has what running tasks took while its disk was full. A task that ended
+        then is safe when it is stored."""
+        if self.unsafe:
+            stats = self.daemon.stats()
+            self.unsafe -= {target for target in self.unsafe
+                            if int(stats.get(target, {}).get("rows.waiting", 1)) == 0}  # type: ignore
+        return not self.unsafe
 
     def refuse(self) -> None:
         database, target = self.chance.choice(list(zip(self.databases, TARGETS)))
@@ -504,8 +506,10 @@ class Soak:
         until = self.began + HOURS * 3600
         self.rate_began, self.rate_messages = time.monotonic(), self.seen()
         next_vacuum = 0.0
+        next_fault = time.monotonic()
         while time.monotonic() < until:
-            self.wait(min(FAULT_SECONDS * (0.5 + self.chance.random()), max(0.0, until - time.monotonic())))
+            next_fault += FAULT_SECONDS * (0.5 + self.chance.random())  # from the last one's beginning
+            self.wait(max(1.0, min(next_fault, until) - time.monotonic()))
             name, fault = self.pick()
             self.faults[name] += 1
             self.fault = name
@@ -575,7 +579,7 @@ class Soak:
                 shutil.copytree(self.spool(target), evidence / f"spool-{target}")
         facts = {"error": f"{type(error).__name__}: {error}", "seed": SEED, "fault": getattr(self, "fault", ""),
                  "faults": dict(self.faults), "counters": self.last_counters,
-                 "total": getattr(self, "last_total", {}), "unsafe": self.unsafe,
+                 "total": getattr(self, "last_total", {}), "unsafe": sorted(self.unsafe),
                  "children": {child.name: child.state for child in self.children()}}
         (evidence / "facts.json").write_text(json.dumps(facts, indent=1))
         for database, target in zip(self.databases, TARGETS):

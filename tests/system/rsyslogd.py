@@ -114,6 +114,14 @@ class Rsyslogd:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def is_activated(self) -> bool:
+        """All of its inputs and outputs, or they have failed: it writes its pid after that."""
+        process = self.process
+        try:
+            return process is not None and self._pid_file.read_text().strip() == str(process.pid)
+        except FileNotFoundError:
+            return False
+
     # --- life ---------------------------------------------------------------------------------
 
     def check(self, conf: str) -> subprocess.CompletedProcess[str]:
@@ -141,7 +149,7 @@ class Rsyslogd:
                 stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
         try:
             # The pid file is written when everything is activated, but a socket may have failed.
-            wait_until(self._has_pid_file, "rsyslogd starts", seconds)
+            wait_until(lambda: self._alive() and self.is_activated(), "rsyslogd starts", seconds)
             for path in re.findall(r'^[^#\n]*\bsocket="([^"]+)"', conf, re.M | re.I):
                 wait_until(lambda: self._alive() and is_open(path), f"socket {path}", seconds)
         except Timeout as error:
@@ -228,10 +236,6 @@ class Rsyslogd:
         if not self.running():
             raise Timeout(f"rsyslogd ended with status {self.process and self.process.returncode}")
         return True
-
-    def _has_pid_file(self) -> bool:
-        return self._alive() and self._pid_file.exists() \
-            and self._pid_file.read_text().strip() == str(self.pid)
 
     def _ended(self, status: int) -> int:
         self.process = None

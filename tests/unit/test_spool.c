@@ -102,17 +102,28 @@ static struct tasklog_spool_damage replay(struct folder *folder, struct seen *se
     return damage;
 }
 
-static tasklog_position put(struct folder *folder, uint32_t number)
+static size_t bytes_of(uint32_t number)
+{
+    return sizeof(number) + number % 300;
+}
+
+/* For which there is room. */
+static void write_record(struct folder *folder, uint32_t number)
 {
     unsigned char data[300];
-    tasklog_position position;
     struct tasklog_spool_piece pieces[] = {{&number, sizeof(number)}, {data, number % 300}};
 
     for (size_t i = 0; i < number % 300; i++)
         data[i] = (unsigned char)(number + i + sizeof(number));
-    assert_int_equal(tasklog_spool_reserve(folder->spool, sizeof(number) + number % 300, &position),
-                     0);
     tasklog_spool_write(folder->spool, number % 7, pieces, 2);
+}
+
+static tasklog_position put(struct folder *folder, uint32_t number)
+{
+    tasklog_position position;
+
+    assert_int_equal(tasklog_spool_reserve(folder->spool, bytes_of(number), &position), 0);
+    write_record(folder, number);
     return position;
 }
 
@@ -327,7 +338,7 @@ static void a_full_disk_is_met_before_anything_is_written(void **state)
     fill(folder, 0, 1);
     no_space = ENOSPC;
     for (number = 1; number < 100; number++) {
-        int r = tasklog_spool_reserve(folder->spool, sizeof(number) + number % 300, &position);
+        int r = tasklog_spool_reserve(folder->spool, bytes_of(number), &position);
         if (r == -ENOSPC)
             break;
         put(folder, number);
@@ -338,6 +349,32 @@ static void a_full_disk_is_met_before_anything_is_written(void **state)
     close_spool(folder);
     (void)replay(folder, seen);
     assert_seen(seen, 0, number + 1);
+    free(seen);
+}
+
+static void a_full_segment_has_room_for_one_small_record(void **state)
+{
+    const uint32_t last = TASKLOG_SPOOL_SPARE - sizeof(last); /* the largest that it is for */
+    struct folder *folder = *state;
+    struct seen *seen = calloc(1, sizeof(*seen));
+    tasklog_position position;
+
+    fill(folder, 0, 0);
+    assert_int_equal(tasklog_spool_reserve_spare(folder->spool, 4), -ENOSPC); /* no segment yet */
+    fill(folder, 0, 1);
+    assert_int_equal(tasklog_spool_reserve_spare(folder->spool, TASKLOG_SPOOL_SPARE + 1), -EINVAL);
+    no_space = ENOSPC;
+    for (uint32_t number = 299; number > 0;) /* less and less, until there is room for nothing */
+        if (tasklog_spool_reserve(folder->spool, bytes_of(number), &position) < 0)
+            number--;
+        else
+            write_record(folder, number);
+    assert_int_equal(tasklog_spool_reserve_spare(folder->spool, bytes_of(last)), 0);
+    write_record(folder, last);
+    close_spool(folder);
+    struct tasklog_spool_damage damage = replay(folder, seen);
+    assert_int_equal(damage.places, 0);
+    assert_int_equal(seen->numbers[seen->count - 1], last);
     free(seen);
 }
 
@@ -471,6 +508,7 @@ int main(void)
         TEST(links_in_the_folder_are_not_followed),
         TEST(a_position_is_known_before_and_reads_back),
         TEST(released_segments_are_gone_and_the_rest_stays),
+        TEST(a_full_segment_has_room_for_one_small_record),
         TEST(a_full_disk_is_met_before_anything_is_written),
         TEST(a_record_longer_than_a_segment_gets_a_longer_one),
         TEST(a_segment_cut_anywhere_gives_all_before_the_cut),

@@ -174,16 +174,22 @@ static void keep_closed(struct scene *scene, struct tasklog_results *results, bo
     }
 }
 
+static struct tasklog_line line_of(const struct scene *scene, const char *id, int severity,
+                                   const char *text)
+{
+    return (struct tasklog_line){.kind = "kind",
+                                 .kind_bytes = 4,
+                                 .id = id,
+                                 .id_bytes = strlen(id),
+                                 .text = text,
+                                 .text_bytes = strlen(text),
+                                 .time_us = scene->now.wall_us,
+                                 .severity = severity};
+}
+
 static void log_as(struct scene *scene, const char *id, int severity, const char *text)
 {
-    struct tasklog_line line = {.kind = "kind",
-                                .kind_bytes = 4,
-                                .id = id,
-                                .id_bytes = strlen(id),
-                                .text = text,
-                                .text_bytes = strlen(text),
-                                .time_us = scene->now.wall_us,
-                                .severity = severity};
+    struct tasklog_line line = line_of(scene, id, severity, text);
     struct tasklog_results results = {0};
 
     assert_int_equal(tasklog_spool_reserve(scene->spool, entry_line_bytes(&line), &line.position),
@@ -362,6 +368,33 @@ static void who_was_overtaken_gets_the_rest(void **state)
     expect(scene, shown);
 }
 
+/* As the collector does when the spool was full for a while. */
+static void say_in_a_gap(struct scene *scene, const char *text)
+{
+    const struct tasklog_line line = line_of(scene, "id", 6, text);
+    struct tasklog_results results = {0};
+    int64_t since_ms = scene->now.mono_ms;
+
+    assert_int_equal(entry_write_gap(scene->spool, scene->now), 0);
+    assert_int_equal(tasklog_table_accept(scene->table, &line, scene->now, false, &results), 1);
+    assert_int_equal(tasklog_table_keep_since(scene->table, &since_ms, keep, scene), 0);
+    assert_int_equal(entry_write_whole(scene->spool, scene->now), 0);
+}
+
+static void lines_of_a_gap_are_shown_when_it_ends(void **state)
+{
+    struct scene *scene = *state;
+
+    say(scene, "first");
+    expect(scene, "<begin>first|");
+    say_in_a_gap(scene, "second");
+    say(scene, "third");
+    expect(scene, "second|third|");
+    say_in_a_gap(scene, "fourth");
+    look_from_now_on(scene);
+    expect(scene, "<begin>first|second|third|fourth|");
+}
+
 static void an_end_that_was_missed_is_told_by_what_follows_it(void **state)
 {
     struct scene *scene = *state;
@@ -394,6 +427,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(who_was_there_sees_nothing_of_the_move, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_was_overtaken_gets_the_rest, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lines_of_a_gap_are_shown_when_it_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_end_that_was_missed_is_told_by_what_follows_it, set_up,
                                         tear_down),
     };

@@ -126,13 +126,6 @@ int collector_gap_end(struct tasklog_collector *collector)
     return r == 0 ? write_undone(collector) : r;
 }
 
-int64_t collector_gap_due_ms(const struct tasklog_collector *collector)
-{
-    const struct gap *gap = &collector->gap;
-
-    return gap->begun || gap->undone ? collector->spool_retry_ms : INT64_MAX;
-}
-
 void gap_done(struct gap *gap)
 {
     struct undone *undone;

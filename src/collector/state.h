@@ -195,7 +195,12 @@ void collector_gap_begin(struct tasklog_collector *collector, struct tasklog_now
 int collector_gap_end(struct tasklog_collector *collector) __attribute__((warn_unused_result));
 
 /* When that is to be tried, be there lines or not; INT64_MAX: the spool lacks nothing. */
-int64_t collector_gap_due_ms(const struct tasklog_collector *collector);
+static inline int64_t collector_gap_due_ms(const struct tasklog_collector *collector)
+{
+    const struct gap *gap = &collector->gap;
+
+    return gap->begun || gap->undone ? collector->spool_retry_ms : INT64_MAX;
+}
 
 void gap_done(struct gap *gap);
 

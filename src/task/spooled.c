@@ -72,7 +72,7 @@ static int write_snapshot(struct task *task, tasklog_table_keep *keep, void *con
 int tasklog_table_forward(struct tasklog_table *table, tasklog_table_keep *keep, void *context)
 {
     struct task *task = oldest_open(table);
-    uint64_t first, position;
+    uint64_t first, position = 0;
 
     if (!task)
         return 0;
@@ -109,7 +109,7 @@ static void name_unnamed(struct tasklog_table *table, struct task *task, uint64_
 static int keep_task(struct tasklog_table *table, struct task *task, tasklog_table_keep *keep,
                      void *context)
 {
-    uint64_t position;
+    uint64_t position = 0;
 
     table_uncount(table, task);
     (void)logbuf_spill(&task->run.log, table->env.spill, SIZE_MAX);

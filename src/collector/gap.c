@@ -107,8 +107,9 @@ static int move_tasks(struct tasklog_collector *collector)
 
     if (!gap->begun)
         return 0;
-    if (gap->since_ms == INT64_MIN) /* the spool does not even know of this life */
+    if (gap->lacks_start)
         r = entry_write_start(collector->spool, collector_now(collector));
+    gap->lacks_start = gap->lacks_start && r < 0;
     if (r == 0)
         r = tasklog_table_keep_since(collector->table, &gap->since_ms, collector_keep_task,
                                      collector);

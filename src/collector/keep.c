@@ -143,7 +143,7 @@ int collector_spool_open(struct tasklog_collector *collector, char *error)
     }
     collector->spool_trouble = entry_write_start(collector->spool, collector_now(collector));
     if (collector->spool_trouble < 0)
-        collector->gap = (struct gap){.begun = true, .since_ms = INT64_MIN};
+        collector->gap = (struct gap){.begun = true, .since_ms = INT64_MIN, .lacks_start = true};
     collector_spool_release(collector);
     collector_spool_say(collector);
     return 0;

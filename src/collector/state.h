@@ -34,8 +34,9 @@ struct entry;
 
 /* What the spool lacks, for it was full. */
 struct gap {
-    bool begun;            /* lines were taken that it has not */
-    int64_t since_ms;      /* by tasks whose last line came then or later; INT64_MIN: by any */
+    bool begun;            /* lines were taken that it has not: */
+    int64_t since_ms;      /* by tasks whose last line came then or later */
+    bool lacks_start;      /* it does not know of this life */
     struct undone *undone; /* results that are done, which it does not know */
     size_t undone_count;
 };

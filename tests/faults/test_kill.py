@@ -220,7 +220,9 @@ def as_delivered(load: Load, places: dict[object, int],
             endless.append(task)
         at = -1
         placed: list[tuple[int, Message]] = []
-        for message in [*task.lines, *task.late]:
+        for number, message in enumerate([*task.lines, *task.late]):
+            if number >= len(task.lines) and end < len(places):
+                at = max(at, end)  # taken, perhaps, behind an end that came
             if message.text.startswith(END):
                 at = max(at, end)  # a second one, which is a late line
             elif key(message) in places:

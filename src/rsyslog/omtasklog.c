@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * omtasklog: rsyslog's door. Entry points, parameters, statistics, and nothing else: what a message
+ * omtasklog: rsyslog's door. Entry points, parameters, and nothing else: what a message
  * becomes is the collector's business.
  *
  * Concurrency: an action (instanceData) has one collector, which locks for itself; workers
@@ -27,9 +27,9 @@
 #include "errmsg.h"
 #include "glbl.h"
 #include "rsconf.h"
-#include "statsobj.h"
 
 #include "message.h"
+#include "stats.h"
 #include "tasklog/collector.h"
 #include "tasklog/system_clock.h"
 #include "tasklog/tag.h"
@@ -40,7 +40,6 @@ MODULE_CNFNAME("omtasklog")
 
 DEF_OMOD_STATIC_DATA;
 DEFobjCurrIf(glbl);
-DEFobjCurrIf(statsobj);
 
 enum {
     STOP_TIMEOUT_MS = 5000, /* how long a stop waits for databases, all actions together */
@@ -62,8 +61,7 @@ typedef struct _instanceData {
     struct tasklog_collector *collector; /* from activateCnf on */
     unsigned template_count;
     int place[USE_COUNT]; /* of each use among the action's templates; -1 = not asked for */
-    statsobj_t *stats;
-    struct tasklog_counters counters; /* as rsyslog last read them */
+    struct stats stats;
 } instanceData;
 
 typedef struct wrkrInstanceData {
@@ -79,8 +77,6 @@ typedef struct wrkrInstanceData {
  * only, while no other uses it: before the inputs start and after they have ended. */
 static instanceData *instances;
 static int64_t stop_until_ms; /* when a stop must be over; 0 = it has not begun */
-static statsobj_t *module_stats;
-static int action_count; /* as a counter */
 
 /* Names as users see them; the collector's config knows what each takes, and templates are rsyslog's. */
 static struct cnfparamdescr parameter_descriptions[] = {
@@ -129,92 +125,12 @@ static void say(void *context, int severity, const char *text)
 static const char uid_advice[] = "set Annotate=\"on\" ParseTrusted=\"on\" on its imuxsock input; "
                                  "lines from the network have none";
 
-/* ---- statistics ---- */
-
-/* rsyslog calls an object's notifier when it has read the object, so the actions' counters would be as
- * old as the interval between two reports. The module's own object stands before those of its actions
- * in the list, and its notifier looks after theirs. */
-static void read_counters(statsobj_t *stats, void *context)
+/* The counters of all actions are wanted. */
+static void read_counters(void)
 {
-    (void)stats;
-    (void)context;
     for (instanceData *pData = instances; pData; pData = pData->next)
         if (pData->collector)
-            tasklog_collector_count(pData->collector, &pData->counters);
-}
-
-static rsRetVal add_module_stats(void)
-{
-    DEFiRet;
-
-    action_count = 0;
-    for (const instanceData *pData = instances; pData; pData = pData->next)
-        action_count++;
-    CHKiRet(statsobj.Construct(&module_stats));
-    CHKiRet(statsobj.SetName(module_stats, (uchar *)"omtasklog"));
-    CHKiRet(statsobj.SetOrigin(module_stats, (uchar *)"omtasklog"));
-    CHKiRet(statsobj.SetReadNotifier(module_stats, read_counters, NULL));
-    CHKiRet(statsobj.AddCounter(module_stats, (const uchar *)"actions", ctrType_Int, CTR_FLAG_NONE,
-                                &action_count));
-    CHKiRet(statsobj.ConstructFinalize(module_stats));
-
-finalize_it:
-    RETiRet;
-}
-
-static rsRetVal add_counters(instanceData *pData)
-{
-    struct tasklog_counters *counters = &pData->counters;
-    const struct {
-        const char *name;
-        uint64_t *counter;
-    } all[] = {
-        {"lines", &counters->lines},
-        {"lines.altered", &counters->altered},
-        {"lines.late", &counters->late},
-        {"lines.below_level", &counters->below_level},
-        {"lines.not_task", &counters->not_task},
-        {"lines.missing", &counters->missing},
-        {"lines.redelivered", &counters->redelivered},
-        {"lines.untrusted", &counters->untrusted},
-        {"lines.foreign", &counters->foreign},
-        {"lines.over_tasks", &counters->over_tasks},
-        {"lines.over_rate", &counters->over_rate},
-        {"control", &counters->control},
-        {"control.unreadable", &counters->control_unreadable},
-        {"tasks.started", &counters->tasks_started},
-        {"tasks.marker", &counters->ended_marker},
-        {"tasks.idle", &counters->ended_idle},
-        {"tasks.max_runtime", &counters->ended_max_runtime},
-        {"tasks.restarted", &counters->ended_restarted},
-        {"tasks.died", &counters->ended_died},
-        {"tasks.open", &counters->open_tasks},
-        {"rows.stored", &counters->rows_stored},
-        {"rows.live", &counters->rows_live},
-        {"rows.refused", &counters->rows_refused},
-        {"rows.waiting", &counters->waiting_rows},
-        {"rows.oldest_ms", &counters->oldest_ms},
-        {"database.batches", &counters->batches},
-        {"database.retries", &counters->retries},
-        {"database.write_ms", &counters->write_ms},
-        {"database.write_ms_max", &counters->write_ms_max},
-        {"memory.bytes", &counters->memory_bytes},
-        {"spool.bytes", &counters->spool_bytes},
-        {"spool.letters", &counters->letters},
-        {"spool.unspooled", &counters->unspooled},
-    };
-    DEFiRet;
-
-    CHKiRet(statsobj.Construct(&pData->stats));
-    CHKiRet(statsobj.SetName(pData->stats, (uchar *)pData->name));
-    CHKiRet(statsobj.SetOrigin(pData->stats, (uchar *)"omtasklog"));
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        CHKiRet(statsobj.AddCounter(pData->stats, (const uchar *)all[i].name, ctrType_IntCtr,
-                                    CTR_FLAG_NONE, all[i].counter));
-    CHKiRet(statsobj.ConstructFinalize(pData->stats));
-
-finalize_it:
-    RETiRet;
+            tasklog_collector_count(pData->collector, &pData->stats.counters);
 }
 
 /* ---- life of an action ---- */
@@ -247,8 +163,7 @@ ENDcreateInstance
 BEGINfreeInstance
     CODESTARTfreeInstance
     forget_instance(pData);
-    if (pData->stats)
-        statsobj.Destruct(&pData->stats);
+    stats_remove(&pData->stats);
     if (pData->collector)
         tasklog_collector_stop(pData->collector, stop_time_left_ms());
     tasklog_collector_free(pData->collector);
@@ -565,13 +480,14 @@ static rsRetVal start_instance(instanceData *pData, const rsconf_t *conf)
         LogError(0, RS_RET_ERR, "omtasklog: action \"%s\" cannot start: %s", pData->name, error);
         ABORT_FINALIZE(RS_RET_ERR);
     }
-    CHKiRet(add_counters(pData));
+    CHKiRet(stats_add(&pData->stats, pData->name));
 
 finalize_it:
     RETiRet;
 }
 
 BEGINactivateCnf
+    int action_count = 0;
     CODESTARTactivateCnf
     tzset();
     if (instances && message_check(pModConf->pConf) != RS_RET_OK) {
@@ -581,8 +497,10 @@ BEGINactivateCnf
             "messages look otherwise in this one: no action starts. Build it anew for this one");
         ABORT_FINALIZE(RS_RET_ERR);
     }
+    for (const instanceData *pData = instances; pData; pData = pData->next)
+        action_count++;
     if (instances)
-        (void)add_module_stats(); /* before those of the actions */
+        (void)stats_begin(action_count, read_counters);
     for (instanceData *pData = instances; pData; pData = pData->next)
         (void)start_instance(pData, pModConf->pConf); /* it has said what was wrong */
 finalize_it:
@@ -764,11 +682,9 @@ ENDcommitTransaction
 
 BEGINmodExit
     CODESTARTmodExit
-    if (module_stats)
-        statsobj.Destruct(&module_stats);
+    stats_close();
     message_close();
     objRelease(glbl, CORE_COMPONENT);
-    objRelease(statsobj, CORE_COMPONENT);
 ENDmodExit
 
 BEGINqueryEtryPt
@@ -784,6 +700,6 @@ BEGINmodInit()
     CODESTARTmodInit;
     *ipIFVersProvided = CURR_MOD_IF_VERSION;
     CODEmodInit_QueryRegCFSLineHdlr CHKiRet(objUse(glbl, CORE_COMPONENT));
-    CHKiRet(objUse(statsobj, CORE_COMPONENT));
+    CHKiRet(stats_open());
     CHKiRet(message_open(ourConf));
 ENDmodInit

@@ -394,6 +394,23 @@ static bool note_verified(const struct plan *plan)
     return first;
 }
 
+static bool is_verified(const struct plan *plan)
+{
+    return plan->number < (uint64_t)TASKS_MAX &&
+           self.verified[plan->sender][plan->number / 8] >> plan->number % 8 & 1;
+}
+
+/* Late lines that were stored, and of which a kill came before the spool knew that, are appended once more. If
+ * their row was verified and deleted meanwhile, they make one of their own. */
+static bool is_late_text(const struct row *row, const struct expected *expected)
+{
+    const struct value *log = &row->values[COLUMN_LOG];
+    size_t most = expected->log_bytes - expected->whole_at;
+
+    return log->text && log->bytes > 0 && log->bytes <= most &&
+           memcmp(log->text, expected->log + expected->log_bytes - log->bytes, log->bytes) == 0;
+}
+
 /* True if the row may be deleted. */
 static bool verify_row(const struct row *row)
 {
@@ -409,6 +426,10 @@ static bool verify_row(const struct row *row)
     plan_task(self.seed, sender, number, start_us, &plan);
     int64_t end_us = read_time(&row->values[COLUMN_END]);
     expect(&self.expected, &plan, end_us);
+    if (is_verified(&plan) && is_late_text(row, &self.expected)) {
+        self.again++;
+        return true;
+    }
     enum seen seen = compare(row, &self.expected);
     if (seen == SEEN_WRONG)
         report_wrong(row, &self.expected);

@@ -183,7 +183,7 @@ static void a_second_gap_is_another(void **state)
 static void give_some(const char *text)
 {
     for (int i = 0; i < 5; i++) {
-        char tag[16];
+        char tag[32];
         snprintf(tag, sizeof(tag), "job[%d]", i + 10);
         GIVE(tag, text);
     }

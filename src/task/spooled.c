@@ -43,11 +43,16 @@ static struct task *oldest_open(const struct tasklog_table *table)
     return task && &task->run == run && !task_has_ended(task) ? task : NULL;
 }
 
+/* The list stays sorted. It belongs to its end, but for a task with text that was moved out of memory before. */
 static void move_pin(struct tasklog_table *table, struct run_pin *pin, uint64_t position)
 {
+    struct run_pin *at = &table->pins;
+
     run_unpin(pin);
     pin->position = position;
-    run_pin_before(&table->pins, pin);
+    while (at->prev != &table->pins && at->prev->position > position)
+        at = at->prev;
+    run_pin_before(at, pin);
 }
 
 /* Writes what an open task is, but for its text, which lies in the spool. */

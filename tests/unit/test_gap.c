@@ -245,6 +245,44 @@ static void nor_is_one_that_was_stored_later(void **state)
     is_not_written_again(life_that_stores_after_a_gap);
 }
 
+enum { LONG_LINES = 3000, MORE_LINES = 70000 }; /* more than are known again after a crash */
+
+static void give_many(const char *tag, const char *text, int count)
+{
+    for (int i = 0; i < count; i++)
+        GIVE(tag, text);
+}
+
+/* Of `a` the spool has text from long before the gap, of `begun` only what was written at its end. */
+static void life_with_old_text(void)
+{
+    static char text[1000];
+
+    memset(text, 'x', sizeof(text) - 1);
+    life_begin("memoryBudget=1m", NULL, NULL);
+    give_many("job[a]", text, LONG_LINES);
+    fill_the_spool();
+    GIVE("job[begun]", "one");
+    GIVE("job[a]", "two");
+    make_room();
+    give_many("job[begun]", "another", MORE_LINES);
+}
+
+static void old_text_is_kept_for_as_long_as_it_is_needed(void **state)
+{
+    (void)state;
+    live_and_die(life_with_old_text);
+    life_begin("memoryBudget=1m", "lateWindow=0", NULL);
+    GIVE("fill[1]", "@task end");
+    WAIT(collecting_counters(collecting).rows_stored == 1);
+    GIVE("job[b]", "one"); /* with the next result, segments are let go of */
+    GIVE("job[b]", "@task end");
+    WAIT(collecting_counters(collecting).rows_stored == 2);
+    GIVE("job[a]", "@task end");
+    WAIT(fake_store_kept_of("a", "COMPLETED") == 1);
+    assert_int_equal(collecting_said(collecting, "question marks"), 0);
+}
+
 static void a_stop_tells_which_results_the_spool_has_not(void **state)
 {
     (void)state;
@@ -275,6 +313,7 @@ int main(void)
         TEST(a_second_gap_is_another),
         TEST(a_row_that_was_stored_in_a_gap_is_not_written_again),
         TEST(nor_is_one_that_was_stored_later),
+        TEST(old_text_is_kept_for_as_long_as_it_is_needed),
         TEST(a_stop_tells_which_results_the_spool_has_not),
     };
 

@@ -232,6 +232,7 @@ static void settle(struct writer *writer)
     judge(writer, fates, &sum);
     pthread_mutex_lock(&collector->lock);
     for (size_t i = 0; i < writer->rows.count; i++) {
+        collector->writing_count -= fates[i] != FATE_LATER; /* in one step with what is stored */
         if (fates[i] == FATE_DONE) {
             collector_spool_done(collector, writer->round.results[i]);
         } else if (fates[i] == FATE_PARKED) {

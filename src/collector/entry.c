@@ -199,6 +199,18 @@ static int write_entry(struct tasklog_spool *spool, enum entry_type type,
     return 0;
 }
 
+/* A head, with the task's kind and id behind it. */
+static int write_named(struct tasklog_spool *spool, enum entry_type type, const void *head,
+                       size_t head_bytes, const char *kind, size_t kind_bytes, const char *id,
+                       size_t id_bytes)
+{
+    const struct tasklog_spool_piece pieces[] = {{head, head_bytes},
+                                                 {kind, kind_bytes},
+                                                 {id, id_bytes}};
+
+    return write_entry(spool, type, pieces, sizeof(pieces) / sizeof(pieces[0]));
+}
+
 int entry_write_close(struct tasklog_spool *spool, const struct tasklog_report *report,
                       struct tasklog_now now)
 {
@@ -237,11 +249,9 @@ int entry_write_ended(struct tasklog_spool *spool, const struct tasklog_report *
                                     .wall_us = now.wall_us,
                                     .id_bytes = (uint16_t)strlen(report->task_id),
                                     .kind_bytes = (uint16_t)strlen(report->kind)};
-    const struct tasklog_spool_piece pieces[] = {{&head, sizeof(head)},
-                                                 {report->kind, head.kind_bytes},
-                                                 {report->task_id, head.id_bytes}};
 
-    return write_entry(spool, ENTRY_ENDED, pieces, sizeof(pieces) / sizeof(pieces[0]));
+    return write_named(spool, ENTRY_ENDED, &head, sizeof(head), report->kind, head.kind_bytes,
+                       report->task_id, head.id_bytes);
 }
 
 static int write_bytes(struct tasklog_spool *spool, enum entry_type type, const void *data,
@@ -281,11 +291,9 @@ int entry_write_process(struct tasklog_spool *spool, const struct tasklog_line *
                                       .pid = process->pid,
                                       .id_bytes = (uint16_t)key->id_bytes,
                                       .kind_bytes = (uint16_t)key->kind_bytes};
-    const struct tasklog_spool_piece pieces[] = {{&head, sizeof(head)},
-                                                 {key->kind, key->kind_bytes},
-                                                 {key->id, key->id_bytes}};
 
-    return write_entry(spool, ENTRY_PROCESS, pieces, sizeof(pieces) / sizeof(pieces[0]));
+    return write_named(spool, ENTRY_PROCESS, &head, sizeof(head), key->kind, key->kind_bytes,
+                       key->id, key->id_bytes);
 }
 
 int entry_write_omit(struct tasklog_spool *spool, const struct tasklog_line *key, uint32_t count)
@@ -293,11 +301,9 @@ int entry_write_omit(struct tasklog_spool *spool, const struct tasklog_line *key
     const struct omit_head head = {.count = count,
                                    .id_bytes = (uint16_t)key->id_bytes,
                                    .kind_bytes = (uint16_t)key->kind_bytes};
-    const struct tasklog_spool_piece pieces[] = {{&head, sizeof(head)},
-                                                 {key->kind, key->kind_bytes},
-                                                 {key->id, key->id_bytes}};
 
-    return write_entry(spool, ENTRY_OMIT, pieces, sizeof(pieces) / sizeof(pieces[0]));
+    return write_named(spool, ENTRY_OMIT, &head, sizeof(head), key->kind, key->kind_bytes, key->id,
+                       key->id_bytes);
 }
 
 int entry_write_news(struct tasklog_spool *spool, const struct entry *news,
@@ -391,6 +397,13 @@ static bool names_are_valid(const struct tasklog_line *line)
 {
     return tasklog_kind_is_valid(line->kind, line->kind_bytes) &&
            tasklog_id_is_valid(line->id, line->id_bytes);
+}
+
+/* Kind and id, of which the line has the lengths. */
+static bool take_names(const char **at, size_t *left, struct tasklog_line *line)
+{
+    return take(at, left, line->kind_bytes, &line->kind) &&
+           take(at, left, line->id_bytes, &line->id) && names_are_valid(line);
 }
 
 static bool read_source(const char **at, size_t *left, struct tasklog_line *line)
@@ -496,9 +509,7 @@ static bool read_close(const char *at, size_t left, struct entry *entry)
     *line = (struct tasklog_line){.kind_bytes = head.kind_bytes,
                                   .id_bytes = head.id_bytes,
                                   .omitted = head.omitted};
-    return take(&at, &left, line->kind_bytes, &line->kind) &&
-           take(&at, &left, line->id_bytes, &line->id) && names_are_valid(line) &&
-           read_detail(at, left, entry);
+    return take_names(&at, &left, line) && read_detail(at, left, entry);
 }
 
 static bool read_process(const char *at, size_t left, struct entry *entry)
@@ -513,8 +524,7 @@ static bool read_process(const char *at, size_t left, struct entry *entry)
     entry->process =
         (struct tasklog_process){.pid = head.pid, .start = head.start, .boot = head.boot};
     *line = (struct tasklog_line){.kind_bytes = head.kind_bytes, .id_bytes = head.id_bytes};
-    return take(&at, &left, line->kind_bytes, &line->kind) &&
-           take(&at, &left, line->id_bytes, &line->id) && left == 0 && names_are_valid(line);
+    return take_names(&at, &left, line) && left == 0;
 }
 
 static bool read_ended(const char *at, size_t left, struct entry *entry)
@@ -531,8 +541,7 @@ static bool read_ended(const char *at, size_t left, struct entry *entry)
     entry->result = TASKLOG_RESULT_FINAL;
     entry->end_chars = INT64_MAX; /* however its end looks without the lines that are not here */
     *line = (struct tasklog_line){.kind_bytes = head.kind_bytes, .id_bytes = head.id_bytes};
-    return take(&at, &left, line->kind_bytes, &line->kind) &&
-           take(&at, &left, line->id_bytes, &line->id) && left == 0 && names_are_valid(line);
+    return take_names(&at, &left, line) && left == 0;
 }
 
 static bool read_omit(const char *at, size_t left, struct entry *entry)
@@ -547,8 +556,7 @@ static bool read_omit(const char *at, size_t left, struct entry *entry)
     *line = (struct tasklog_line){.kind_bytes = head.kind_bytes,
                                   .id_bytes = head.id_bytes,
                                   .omitted = head.count};
-    return take(&at, &left, line->kind_bytes, &line->kind) &&
-           take(&at, &left, line->id_bytes, &line->id) && left == 0 && names_are_valid(line);
+    return take_names(&at, &left, line) && left == 0;
 }
 
 static bool read_news(const char *at, size_t left, struct entry *entry)

@@ -92,23 +92,12 @@ int tasklog_table_forward(struct tasklog_table *table, tasklog_table_keep *keep,
     return 1;
 }
 
-/* Where the first of a task's text lies; 0 if it has none. */
-static uint64_t first_text(const struct task *task)
+/* Where what is needed of a task begins, of which a snapshot lies at `position` and all text in the spool. */
+static uint64_t needed_from(const struct task *task, uint64_t position)
 {
     struct logbuf_place place;
 
-    return logbuf_next_place(&task->run.log, NULL, &place) ? place.position : 0;
-}
-
-/* A run that began when the spool was full is called by its snapshot, here and by whoever reads that. */
-static void name_unnamed(struct tasklog_table *table, struct task *task, uint64_t position)
-{
-    uint64_t first = first_text(task);
-
-    if (task->run.run != 0)
-        return;
-    task->run.run = position;
-    move_pin(table, &task->run.pin, first != 0 ? first : position);
+    return logbuf_next_place(&task->run.log, NULL, &place) ? place.position : position;
 }
 
 static int keep_task(struct tasklog_table *table, struct task *task, tasklog_table_keep *keep,
@@ -122,8 +111,11 @@ static int keep_task(struct tasklog_table *table, struct task *task, tasklog_tab
     if (!logbuf_is_spilled(&task->run.log))
         return -ENOSPC;
     int r = write_snapshot(task, keep, context, &position);
-    if (r == 0)
-        name_unnamed(table, task, position);
+    if (r == 0 &&
+        task->run.run == 0) { /* it began when the spool was full; as when it is restored */
+        task->run.run = position;
+        move_pin(table, &task->run.pin, needed_from(task, position));
+    }
     return r;
 }
 
@@ -187,9 +179,9 @@ int tasklog_table_restore(struct tasklog_table *table, const char *data, size_t 
     add_sorted(&table->quiet, &task->quiet, offsetof(struct task, quiet),
                offsetof(struct task, quiet_ms)); /* as for `warm`: it has no text in memory */
     table_count_open(table, task, 1);
-    name_unnamed(table, task, position);
-    uint64_t first = first_text(task);
-    move_pin(table, &task->run.pin, first != 0 ? first : position);
+    if (task->run.run == 0)
+        task->run.run = position;
+    move_pin(table, &task->run.pin, needed_from(task, position));
     table_count(table, task);
     return 0;
 }

@@ -70,6 +70,11 @@ void life_end(void)
     collecting = NULL;
 }
 
+void life_without_lines(void)
+{
+    life_begin(NULL, NULL, NULL);
+}
+
 void live_and_die(void (*life)(void))
 {
     int status;

@@ -22,6 +22,9 @@ struct collecting *life_new(const char *a, const char *b, const char *c);
 void life_begin(const char *a, const char *b, const char *c);
 void life_end(void);
 
+/* For live_and_die: nothing but a start. */
+void life_without_lines(void);
+
 /* One life: does something and is killed. */
 void live_and_die(void (*life)(void));
 

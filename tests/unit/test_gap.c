@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "support/fake_store.h"
+#include "support/full_disk.h"
 #include "support/lives.h"
 
 #define GIVE(tag, text) collecting_give(collecting, (tag), (text))
@@ -26,15 +27,6 @@
     "...]\n"
 #define COMPLETED(lines) \
     "[2026-11-24 10:00:00] Completed: " lines ", 0 warnings, 0 errors, Total time: 0s"
-
-int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes);
-int __real_posix_fallocate(int fd, off_t offset, off_t bytes);
-static _Atomic int no_space;
-
-int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes)
-{
-    return no_space ? no_space : __real_posix_fallocate(fd, offset, bytes);
-}
 
 static int tear_down(void **state)
 {
@@ -94,11 +86,6 @@ static void life_that_is_killed_in_a_gap(void)
     GIVE("job[a]", "two");
 }
 
-static void life_without_lines(void)
-{
-    life_begin(NULL, NULL, NULL);
-}
-
 static void lines_that_a_kill_has_cost_are_told_of(void **state)
 {
     (void)state;
@@ -121,10 +108,7 @@ static void they_are_told_of_once(void **state)
 
 static void life_with_a_gap(void)
 {
-    life_begin(NULL, NULL, NULL);
-    GIVE("job[a]", "one");
-    fill_the_spool();
-    GIVE("job[a]", "two");
+    life_that_is_killed_in_a_gap();
     GIVE("job[begun]", "one");
     make_room();
 }

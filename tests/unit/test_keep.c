@@ -18,21 +18,13 @@
 #include <cmocka.h>
 
 #include "support/fake_store.h"
+#include "support/full_disk.h"
 #include "support/lives.h"
 #include "support/steady_clock.h"
 #include "tasklog/letterbox.h"
 
 #define GIVE(tag, text) collecting_give(collecting, (tag), (text))
 #define WAIT(condition) COLLECTING_WAIT(collecting, condition)
-
-int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes);
-int __real_posix_fallocate(int fd, off_t offset, off_t bytes);
-static _Atomic int no_space;
-
-int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes)
-{
-    return no_space ? no_space : __real_posix_fallocate(fd, offset, bytes);
-}
 
 static const struct fake_row *only_row_of(const char *id)
 {
@@ -511,11 +503,6 @@ static void give_received(int second, const char *text)
     line.time_us += 7;
     line.received_us = steady_clock.now(NULL).wall_us + second * INT64_C(1000000);
     assert_int_equal(tasklog_collector_accept(collecting_collector(collecting), &line, 1), 1);
-}
-
-static void life_without_lines(void)
-{
-    life_begin(NULL, NULL, NULL);
 }
 
 static void lines_that_lay_in_a_queue_and_are_sent_again_are_dropped(void **state)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "support/full_disk.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,15 +32,6 @@ struct seen {
     tasklog_position positions[RECORDS_MAX];
     int answer;
 };
-
-static int no_space; /* what posix_fallocate answers instead */
-
-int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes);
-int __real_posix_fallocate(int fd, off_t offset, off_t bytes);
-int __wrap_posix_fallocate(int fd, off_t offset, off_t bytes)
-{
-    return no_space ? no_space : __real_posix_fallocate(fd, offset, bytes);
-}
 
 static int open_spool(struct folder *folder, char *error)
 {

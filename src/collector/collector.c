@@ -109,7 +109,8 @@ void collector_wake_timer(struct tasklog_collector *collector)
 }
 
 /* The earlier of now and a moment of the source's clock. Two moments of it are as far apart here as there:
- * the two clocks are compared once, and again only when the wall's was set. */
+ * the two clocks are compared once, and again only when the wall's was set, or when it shows that a thread
+ * was held up between reading the one and the other. */
 static struct tasklog_now as_of(struct tasklog_collector *collector, struct tasklog_now now,
                                 int64_t wall_us)
 {
@@ -117,7 +118,8 @@ static struct tasklog_now as_of(struct tasklog_collector *collector, struct task
 
     if (wall_us >= now.wall_us)
         return now;
-    if (llabs(apart_ms - collector->clocks_apart_ms) > CLOCK_SET_MS)
+    if (apart_ms > collector->clocks_apart_ms ||
+        apart_ms < collector->clocks_apart_ms - CLOCK_SET_MS)
         collector->clocks_apart_ms = apart_ms;
     int64_t mono_ms = wall_us / 1000 + collector->clocks_apart_ms;
     return (struct tasklog_now){.mono_ms = mono_ms < now.mono_ms ? mono_ms : now.mono_ms,

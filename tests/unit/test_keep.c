@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -869,6 +870,50 @@ static void time_outs_pass_as_far_as_a_shared_source_was_read(void **state)
     WAIT(collecting_counters(collecting).ended_idle == 2);
 }
 
+static atomic_int held_up_ms; /* between the reading of the one clock and of the other */
+
+static struct tasklog_now now_of_a_held_up_thread(void *context)
+{
+    struct tasklog_now now = steady_clock.now(context);
+
+    now.wall_us += held_up_ms * INT64_C(1000);
+    return now;
+}
+
+/* Then the two clocks seem to be less apart than they are: the idle time is none the shorter. */
+static void a_thread_that_was_held_up_closes_no_task_too_soon(void **state)
+{
+    static const char *const parameters[] = {"database=dbname=fake",
+                                             "table=tasks",
+                                             "columns=log=log",
+                                             "columns=status=status",
+                                             "columns=position=position",
+                                             "liveInterval=0",
+                                             "idleTimeout=10",
+                                             "shared",
+                                             NULL};
+    const struct tasklog_clock clock = {.now = now_of_a_held_up_thread};
+    struct tasklog_line line = collecting_line("job[1]", "logged a while ago");
+    char end[40];
+
+    (void)state;
+    held_up_ms = 860;
+    collecting = collecting_new(parameters, &clock);
+    collecting_start(collecting);
+    tasklog_collector_read_until(collecting_collector(collecting), 0, false);
+    held_up_ms = 0;
+    line.source_position = 2;
+    const time_t second = (time_t)(clock.now(NULL).wall_us / 1000000) - 9;
+    line.time_us = second * INT64_C(1000000) + 50000;
+    assert_int_equal(tasklog_collector_accept(collecting_collector(collecting), &line, 1), 1);
+    tasklog_collector_read_until(collecting_collector(collecting), INT64_MAX, true);
+    WAIT(fake_store_kept_count() == 1);
+    const time_t too_soon = second + 9;
+    strftime(end, sizeof(end), "[%Y-%m-%d %H:%M:%S] Closed by", gmtime(&too_soon));
+    assert_non_null(strstr(only_row_of("1")->log, "] Closed by"));
+    assert_null(strstr(only_row_of("1")->log, end));
+}
+
 static void life_that_reads_equal_lines(void)
 {
     life_begin(NULL, NULL, NULL);
@@ -980,6 +1025,7 @@ int main(void)
         TEST(what_a_shared_source_needs_to_keep_is_told),
         TEST(what_a_stop_could_not_write_is_still_needed),
         TEST(time_outs_pass_as_far_as_a_shared_source_was_read),
+        TEST(a_thread_that_was_held_up_closes_no_task_too_soon),
         TEST(equal_lines_with_cursors_are_two),
         TEST(a_cursor_outlives_its_segment),
         TEST(a_cursor_that_was_passed_goes_with_its_segment),

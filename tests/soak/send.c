@@ -315,14 +315,8 @@ static void look_at_peer(void)
 {
     int held = 0;
 
-    if (self.fd < 0 || self.door == DOOR_RELP || ioctl(self.fd, SIOCOUTQ, &held) < 0)
+    if (self.fd < 0 || self.door != DOOR_TCP || ioctl(self.fd, SIOCOUTQ, &held) < 0)
         return;
-    if (self.door == DOOR_UNIX) {
-        uint64_t under_way = held == 0 ? 1 : self.queue_length + 2;
-        if (self.cursor > self.safe + under_way)
-            self.safe = self.cursor - under_way;
-        return;
-    }
     long unread =
         peer_unread(); /* after the look at our own end: what moves meanwhile counts twice */
     if (unread < 0)
@@ -331,6 +325,18 @@ static void look_at_peer(void)
                     unread - READING_BYTES;
     while (self.safe < self.cursor && (int64_t)self.ring[self.safe % RING].behind <= taken)
         self.safe++;
+}
+
+/* Of a unix socket, when the next message is in the buffer: what has been taken, if the other end is still there
+ * when that is sent. The kernel holds nothing for one that has gone, either. */
+static uint64_t taken_from_socket(void)
+{
+    int held = 0;
+
+    if (ioctl(self.fd, SIOCOUTQ, &held) < 0)
+        return self.safe;
+    uint64_t under_way = held == 0 ? 2 : self.queue_length + 3;
+    return self.cursor > self.safe + under_way ? self.cursor - under_way : self.safe;
 }
 
 /* Reads acknowledgements, of which each is a line "NUMBER rsp 6 200 OK". */
@@ -553,14 +559,15 @@ static void step(void)
         return;
     }
     bool any = self.flushed < self.filled || fill(at_us);
+    uint64_t taken = self.door == DOOR_UNIX && any ? taken_from_socket() : self.safe;
     bool good = flush() && (self.door != DOOR_RELP || read_answers());
     if (!good) {
         disconnect();
         return;
     }
     bool stuck = self.flushed < self.filled;
-    if (self.door != DOOR_TCP && any && !stuck)
-        look_at_peer();
+    if (self.door == DOOR_UNIX && !stuck)
+        self.safe = taken;
     if (self.door == DOOR_TCP && !any) { /* has the other end gone? */
         char byte;
         if (recv(self.fd, &byte, 1, MSG_DONTWAIT) == 0 || (errno != EAGAIN && errno != EINTR))

@@ -13,12 +13,10 @@
 #include "rsyslog.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "conf.h"
 #include "syslogd-types.h"
@@ -28,11 +26,11 @@
 #include "glbl.h"
 #include "rsconf.h"
 
+#include "batch.h"
 #include "message.h"
 #include "stats.h"
 #include "tasklog/collector.h"
 #include "tasklog/system_clock.h"
-#include "tasklog/tag.h"
 
 MODULE_TYPE_OUTPUT;
 MODULE_TYPE_NOKEEP;
@@ -44,12 +42,8 @@ DEFobjCurrIf(glbl);
 enum {
     STOP_TIMEOUT_MS = 5000, /* how long a stop waits for databases, all actions together */
     STOP_LEAST_MS = 250,    /* but each at least so long: another's database may be to blame */
-    RETRY_NS = 5000000,     /* how soon lines are offered again when memory is used up */
     NAME_BYTES = 128,
 };
-
-/* The strings that an action gets of each message, in this order; the last three only if asked for. */
-enum template_use { USE_MESSAGE, USE_LINE, USE_TASK, USE_KIND, USE_COUNT };
 
 static const char *const template_parameters[USE_COUNT] = {
     [USE_LINE] = "template", [USE_TASK] = "taskTemplate", [USE_KIND] = "kindTemplate"};
@@ -59,18 +53,13 @@ typedef struct _instanceData {
     char name[NAME_BYTES];               /* for people */
     struct tasklog_config *config;       /* until the collector owns it */
     struct tasklog_collector *collector; /* from activateCnf on */
-    unsigned template_count;
-    int place[USE_COUNT]; /* of each use among the action's templates; -1 = not asked for */
+    struct batch_strings strings;        /* of each message */
     struct stats stats;
 } instanceData;
 
 typedef struct wrkrInstanceData {
     instanceData *pData;
-    struct tasklog_line *lines;
-    size_t line_size;
-    struct tasklog_known_tag known_tag;
-    char *joined; /* tag and text of a message whose tag had been cut */
-    size_t joined_bytes;
+    struct batch batch;
 } wrkrInstanceData_t;
 
 /* Host-required state: modules are told to start all their actions at once. Changed by the main thread
@@ -177,8 +166,7 @@ ENDcreateWrkrInstance
 /* rsyslog may have freed the action before. */
 BEGINfreeWrkrInstance
     CODESTARTfreeWrkrInstance
-    free(pWrkrData->lines);
-    free(pWrkrData->joined);
+    batch_done(&pWrkrData->batch);
 ENDfreeWrkrInstance
 
 BEGINdbgPrintInstInfo
@@ -345,15 +333,16 @@ static rsRetVal request_templates(instanceData *pData, omodStringRequest_t **req
     DEFiRet;
 
     for (int use = 0; use < USE_COUNT; use++)
-        pData->place[use] = templates[use] ? (int)count++ : -1;
-    pData->template_count = count;
+        pData->strings.place[use] = templates[use] ? (int)count++ : -1;
+    pData->strings.count = count;
     CHKiRet(OMSRconstruct(request, (int)count));
     for (int use = 0; use < USE_COUNT; use++) {
         if (!templates[use])
             continue;
         char *name = strdup(templates[use]);
         CHKmalloc(name);
-        CHKiRet(OMSRsetEntry(*request, pData->place[use], (uchar *)name, OMSR_NO_RQD_TPL_OPTS));
+        CHKiRet(
+            OMSRsetEntry(*request, pData->strings.place[use], (uchar *)name, OMSR_NO_RQD_TPL_OPTS));
     }
 
 finalize_it:
@@ -512,168 +501,16 @@ ENDfreeCnf
 
 /* ---- messages ---- */
 
-static char *joined_buffer(wrkrInstanceData_t *pWrkrData, size_t bytes)
-{
-    if (bytes > pWrkrData->joined_bytes) {
-        char *joined = realloc(pWrkrData->joined, bytes);
-        if (!joined)
-            return NULL;
-        pWrkrData->joined = joined;
-        pWrkrData->joined_bytes = bytes;
-    }
-    return pWrkrData->joined;
-}
-
-/* Kind and id from the user's templates, where there are such. Returns what is wrong with them. */
-static const char *apply_templates(const instanceData *pData, const actWrkrIParams_t *params,
-                                   struct tasklog_line *line)
-{
-    if (pData->place[USE_KIND] >= 0) {
-        line->kind = (const char *)params[pData->place[USE_KIND]].param;
-        line->kind_bytes = params[pData->place[USE_KIND]].lenStr;
-        if (!tasklog_kind_is_valid(line->kind, line->kind_bytes))
-            return "the kind that kindTemplate makes is not 1 to 48 characters of A-Z a-z 0-9 _ . "
-                   "-";
-    }
-    if (pData->place[USE_TASK] >= 0) {
-        line->id = (const char *)params[pData->place[USE_TASK]].param;
-        line->id_bytes = params[pData->place[USE_TASK]].lenStr;
-        if (!tasklog_id_is_valid(line->id, line->id_bytes))
-            return "the task id that taskTemplate makes is not 1 to 255 bytes of text without "
-                   "\"]\"";
-    }
-    if (pData->place[USE_LINE] >= 0) {
-        line->formatted = (const char *)params[pData->place[USE_LINE]].param;
-        line->formatted_bytes = params[pData->place[USE_LINE]].lenStr;
-    }
-    return NULL;
-}
-
-/* The tag's part in finding kind and id: all of it, unless templates say so. */
-static const char *apply_tag(wrkrInstanceData_t *pWrkrData, const struct tasklog_message *message,
-                             struct tasklog_line *line)
-{
-    const instanceData *pData = pWrkrData->pData;
-    struct tasklog_tag tag;
-    const char *why = tasklog_message_parse(message, &pWrkrData->known_tag, NULL, &tag, &line->text,
-                                            &line->text_bytes);
-
-    if (why == tasklog_tag_is_split) {
-        char *joined = joined_buffer(pWrkrData, message->tag_bytes + message->text_bytes);
-        if (!joined)
-            return "out of memory";
-        why = tasklog_message_parse(message, &pWrkrData->known_tag, joined, &tag, &line->text,
-                                    &line->text_bytes);
-    }
-    if (!why) {
-        line->kind = tag.kind;
-        line->kind_bytes = tag.kind_bytes;
-        line->id = tag.id;
-        line->id_bytes = tag.id_bytes;
-        return NULL;
-    }
-    if (pData->place[USE_TASK] < 0)
-        return why;
-    /* The id comes from elsewhere, so the tag needs no brackets. */
-    tasklog_message_text(message, &line->text, &line->text_bytes);
-    line->kind = message->tag;
-    line->kind_bytes = tasklog_kind_span(message->tag, message->tag_bytes);
-    if (pData->place[USE_KIND] < 0 && !tasklog_kind_is_valid(line->kind, line->kind_bytes))
-        return "the tag does not begin with a kind of 1 to 48 characters of A-Z a-z 0-9 _ . -";
-    return NULL;
-}
-
-/* Fills a line in from one message's strings; what it has not for any message stays zero. False if it is not a task's: that has been counted. */
-static bool read_message(wrkrInstanceData_t *pWrkrData, const actWrkrIParams_t *params,
-                         struct tasklog_line *ret_line)
-{
-    const instanceData *pData = pWrkrData->pData;
-    struct tasklog_message message;
-
-    message_read(&params[pData->place[USE_MESSAGE]], ret_line, &message);
-    const char *why = apply_tag(pWrkrData, &message, ret_line);
-    if (!why)
-        why = apply_templates(pData, params, ret_line);
-    if (why) {
-        tasklog_collector_reject(pData->collector, message.tag, message.tag_bytes, why);
-        return false;
-    }
-    return true;
-}
-
-/* Hands lines over. When memory is used up by results that the database does not take, it waits here,
- * holding nothing, and rsyslog may end the thread. */
-static void hand_over(wrkrInstanceData_t *pWrkrData, size_t count)
-{
-    const struct timespec pause = {.tv_nsec = RETRY_NS};
-    const struct tasklog_line *lines = pWrkrData->lines;
-    int state;
-
-    for (;;) {
-        size_t taken = tasklog_collector_accept(pWrkrData->pData->collector, lines, count);
-        lines += taken;
-        count -= taken;
-        if (count == 0)
-            return;
-        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
-        nanosleep(&pause, NULL);
-        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    }
-}
-
-static bool make_room(wrkrInstanceData_t *pWrkrData, size_t count)
-{
-    if (count <= pWrkrData->line_size)
-        return true;
-    struct tasklog_line *lines = calloc(count, sizeof(*lines));
-    if (!lines)
-        return false;
-    free(pWrkrData->lines);
-    pWrkrData->lines = lines;
-    pWrkrData->line_size = count;
-    return true;
-}
-
-static bool lies_in_joined(const wrkrInstanceData_t *pWrkrData, const struct tasklog_line *line)
-{
-    return pWrkrData->joined && line->text >= pWrkrData->joined &&
-           line->text <= pWrkrData->joined + pWrkrData->joined_bytes;
-}
-
-/* A whole batch. The joined buffer holds one message at a time, so a line in it goes at once. */
-static void take_messages(wrkrInstanceData_t *pWrkrData, const actWrkrIParams_t *params,
-                          unsigned count)
-{
-    const instanceData *pData = pWrkrData->pData;
-    size_t filled = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        struct tasklog_line *line = &pWrkrData->lines[filled];
-        if (!read_message(pWrkrData, &params[(size_t)i * pData->template_count], line))
-            continue;
-        filled++;
-        if (lies_in_joined(pWrkrData, line)) {
-            hand_over(pWrkrData, filled);
-            filled = 0;
-        }
-    }
-    if (filled > 0)
-        hand_over(pWrkrData, filled);
-}
-
 BEGINbeginTransaction
     CODESTARTbeginTransaction;
 ENDbeginTransaction
 
 BEGINcommitTransaction
-    int state;
     CODESTARTcommitTransaction
-    if (!pWrkrData->pData->collector || !make_room(pWrkrData, nParams))
+    const instanceData *pData = pWrkrData->pData;
+    if (!pData->collector || !batch_reserve(&pWrkrData->batch, nParams))
         ABORT_FINALIZE(RS_RET_SUSPENDED);
-    /* A thread that is cancelled in here must not leave a lock behind. */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    take_messages(pWrkrData, pParams, nParams);
-    pthread_setcancelstate(state, NULL);
+    batch_take(&pWrkrData->batch, &pData->strings, pData->collector, pParams, nParams);
 
 finalize_it:
 ENDcommitTransaction

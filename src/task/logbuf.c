@@ -11,7 +11,7 @@
 #include "text.h"
 
 enum {
-    CHUNK_BYTES_MIN = 256,
+    CHUNK_BYTES_MIN = 128,
     CHUNK_BYTES_MAX = 65536,
     ONLY_BYTES_MAX = 4096, /* as long as there is one chunk, it grows up to this size */
     CHUNKS_PER_CAP = 16,

@@ -26,7 +26,7 @@
 #include "glbl.h"
 #include "rsconf.h"
 
-#include "batch.h"
+#include "intake.h"
 #include "message.h"
 #include "stats.h"
 #include "tasklog/collector.h"
@@ -53,13 +53,13 @@ typedef struct _instanceData {
     char name[NAME_BYTES];               /* for people */
     struct tasklog_config *config;       /* until the collector owns it */
     struct tasklog_collector *collector; /* from activateCnf on */
-    struct batch_strings strings;        /* of each message */
+    struct intake_strings strings;       /* of each message */
     struct stats stats;
 } instanceData;
 
 typedef struct wrkrInstanceData {
     instanceData *pData;
-    struct batch batch;
+    struct intake intake;
 } wrkrInstanceData_t;
 
 /* Host-required state: modules are told to start all their actions at once. Changed by the main thread
@@ -166,7 +166,7 @@ ENDcreateWrkrInstance
 /* rsyslog may have freed the action before. */
 BEGINfreeWrkrInstance
     CODESTARTfreeWrkrInstance
-    batch_done(&pWrkrData->batch);
+    intake_done(&pWrkrData->intake);
 ENDfreeWrkrInstance
 
 BEGINdbgPrintInstInfo
@@ -508,9 +508,9 @@ ENDbeginTransaction
 BEGINcommitTransaction
     CODESTARTcommitTransaction
     const instanceData *pData = pWrkrData->pData;
-    if (!pData->collector || !batch_reserve(&pWrkrData->batch, nParams))
+    if (!pData->collector || !intake_reserve(&pWrkrData->intake, nParams))
         ABORT_FINALIZE(RS_RET_SUSPENDED);
-    batch_take(&pWrkrData->batch, &pData->strings, pData->collector, pParams, nParams);
+    intake_take(&pWrkrData->intake, &pData->strings, pData->collector, pParams, nParams);
 
 finalize_it:
 ENDcommitTransaction

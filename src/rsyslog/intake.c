@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A batch of messages; see the header. */
-#include "batch.h"
+/* The intake of messages; see the header. */
+#include "config.h"
+
+#include "intake.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -10,41 +12,41 @@
 
 enum { RETRY_NS = 5000000 }; /* how soon lines are offered again when memory is used up */
 
-bool batch_reserve(struct batch *batch, size_t count)
+bool intake_reserve(struct intake *intake, size_t count)
 {
-    if (count <= batch->line_size)
+    if (count <= intake->line_size)
         return true;
     struct tasklog_line *lines = calloc(count, sizeof(*lines));
     if (!lines)
         return false;
-    free(batch->lines);
-    batch->lines = lines;
-    batch->line_size = count;
+    free(intake->lines);
+    intake->lines = lines;
+    intake->line_size = count;
     return true;
 }
 
-void batch_done(struct batch *batch)
+void intake_done(struct intake *intake)
 {
-    free(batch->lines);
-    free(batch->joined);
+    free(intake->lines);
+    free(intake->joined);
 }
 
 /* ---- a message ---- */
 
-static char *joined_buffer(struct batch *batch, size_t bytes)
+static char *joined_buffer(struct intake *intake, size_t bytes)
 {
-    if (bytes > batch->joined_bytes) {
-        char *joined = realloc(batch->joined, bytes);
+    if (bytes > intake->joined_bytes) {
+        char *joined = realloc(intake->joined, bytes);
         if (!joined)
             return NULL;
-        batch->joined = joined;
-        batch->joined_bytes = bytes;
+        intake->joined = joined;
+        intake->joined_bytes = bytes;
     }
-    return batch->joined;
+    return intake->joined;
 }
 
 /* Kind and id from the user's templates, where there are such. Returns what is wrong with them. */
-static const char *apply_templates(const struct batch_strings *strings,
+static const char *apply_templates(const struct intake_strings *strings,
                                    const actWrkrIParams_t *params, struct tasklog_line *line)
 {
     const int *place = strings->place;
@@ -71,18 +73,18 @@ static const char *apply_templates(const struct batch_strings *strings,
 }
 
 /* The tag's part in finding kind and id: all of it, unless templates say so. */
-static const char *apply_tag(struct batch *batch, const struct batch_strings *strings,
+static const char *apply_tag(struct intake *intake, const struct intake_strings *strings,
                              const struct tasklog_message *message, struct tasklog_line *line)
 {
     struct tasklog_tag tag;
-    const char *why = tasklog_message_parse(message, &batch->known_tag, NULL, &tag, &line->text,
+    const char *why = tasklog_message_parse(message, &intake->known_tag, NULL, &tag, &line->text,
                                             &line->text_bytes);
 
     if (why == tasklog_tag_is_split) {
-        char *joined = joined_buffer(batch, message->tag_bytes + message->text_bytes);
+        char *joined = joined_buffer(intake, message->tag_bytes + message->text_bytes);
         if (!joined)
             return "out of memory";
-        why = tasklog_message_parse(message, &batch->known_tag, joined, &tag, &line->text,
+        why = tasklog_message_parse(message, &intake->known_tag, joined, &tag, &line->text,
                                     &line->text_bytes);
     }
     if (!why) {
@@ -105,14 +107,14 @@ static const char *apply_tag(struct batch *batch, const struct batch_strings *st
 
 /* Fills a line in from one message's strings; what it has not for any message stays zero. False if it is not a
  * task's: that has been counted. */
-static bool read_message(struct batch *batch, const struct batch_strings *strings,
+static bool read_message(struct intake *intake, const struct intake_strings *strings,
                          struct tasklog_collector *collector, const actWrkrIParams_t *params,
                          struct tasklog_line *ret_line)
 {
     struct tasklog_message message;
 
     message_read(&params[strings->place[USE_MESSAGE]], ret_line, &message);
-    const char *why = apply_tag(batch, strings, &message, ret_line);
+    const char *why = apply_tag(intake, strings, &message, ret_line);
     if (!why)
         why = apply_templates(strings, params, ret_line);
     if (why) {
@@ -122,20 +124,21 @@ static bool read_message(struct batch *batch, const struct batch_strings *string
     return true;
 }
 
-static bool lies_in_joined(const struct batch *batch, const struct tasklog_line *line)
+static bool lies_in_joined(const struct intake *intake, const struct tasklog_line *line)
 {
-    return batch->joined && line->text >= batch->joined &&
-           line->text <= batch->joined + batch->joined_bytes;
+    return intake->joined && line->text >= intake->joined &&
+           line->text <= intake->joined + intake->joined_bytes;
 }
 
 /* ---- all of them ---- */
 
 /* Hands lines over. When memory is used up by results that the database does not take, it waits here,
  * holding nothing, and rsyslog may end the thread. */
-static void hand_over(const struct batch *batch, struct tasklog_collector *collector, size_t count)
+static void hand_over(const struct intake *intake, struct tasklog_collector *collector,
+                      size_t count)
 {
     const struct timespec pause = {.tv_nsec = RETRY_NS};
-    const struct tasklog_line *lines = batch->lines;
+    const struct tasklog_line *lines = intake->lines;
     int state;
 
     for (;;) {
@@ -151,33 +154,34 @@ static void hand_over(const struct batch *batch, struct tasklog_collector *colle
 }
 
 /* The joined buffer holds one message at a time, so a line in it goes at once. */
-static void take(struct batch *batch, const struct batch_strings *strings,
+static void take(struct intake *intake, const struct intake_strings *strings,
                  struct tasklog_collector *collector, const actWrkrIParams_t *params,
                  unsigned count)
 {
     size_t filled = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        struct tasklog_line *line = &batch->lines[filled];
-        if (!read_message(batch, strings, collector, &params[(size_t)i * strings->count], line))
+        struct tasklog_line *line = &intake->lines[filled];
+        if (!read_message(intake, strings, collector, &params[(size_t)i * strings->count], line))
             continue;
         filled++;
-        if (lies_in_joined(batch, line)) {
-            hand_over(batch, collector, filled);
+        if (lies_in_joined(intake, line)) {
+            hand_over(intake, collector, filled);
             filled = 0;
         }
     }
     if (filled > 0)
-        hand_over(batch, collector, filled);
+        hand_over(intake, collector, filled);
 }
 
-void batch_take(struct batch *batch, const struct batch_strings *strings,
-                struct tasklog_collector *collector, const actWrkrIParams_t *params, unsigned count)
+void intake_take(struct intake *intake, const struct intake_strings *strings,
+                 struct tasklog_collector *collector, const actWrkrIParams_t *params,
+                 unsigned count)
 {
     int state;
 
     /* A thread that is cancelled in here must not leave a lock behind. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    take(batch, strings, collector, params, count);
+    take(intake, strings, collector, params, count);
     pthread_setcancelstate(state, NULL);
 }

@@ -481,7 +481,9 @@ static void the_age_of_the_oldest_result_and_the_time_of_a_batch_are_counted(voi
     fake_store_block(true);
     run_task(51);
     WAIT(fake_store_calls().is_blocked);
+    int64_t blocked_ms = tasklog_clock_now(&fast_clock).mono_ms;
     WAIT(counters().oldest_ms > 5000); /* of one that is being written */
+    WAIT(tasklog_clock_now(&fast_clock).mono_ms - blocked_ms > 5000);
     run_task(52);
     fake_store_block(false);
     WAIT(counters().rows_stored == 52);

@@ -23,6 +23,7 @@ from tasklog import MODULE, Tasklog
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: beside no other test")
     config.addinivalue_line("markers", "calm: beside its like only")
+    config.addinivalue_line("markers", "journald(settings): what the test's journald is told besides")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -90,11 +91,12 @@ def postgresql() -> Iterator[Postgresql]:
 
 
 @pytest.fixture
-def journald() -> Iterator[Journald]:
+def journald(request: pytest.FixtureRequest) -> Iterator[Journald]:
     """A journald of the test's own."""
     if os.geteuid() != 0:
         pytest.skip("a journald of one's own needs root")
-    with Journald(f"tasklog{os.getpid()}") as journald:
+    marker = request.node.get_closest_marker("journald")
+    with Journald(f"tasklog{os.getpid()}", *(marker.args if marker else ())) as journald:
         yield journald
 
 

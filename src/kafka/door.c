@@ -370,7 +370,8 @@ static int take_message(struct door *door, const rd_kafka_message_t *message)
         reject(door, message, why);
         return 0;
     }
-    line.received_us = sent_us;
+    /* omkafka stamps with whole seconds: idleTimeout counts from the end of that second, never from before. */
+    line.received_us = sent_us % 1000000 == 0 ? sent_us + 999999 : sent_us;
     struct target *target = target_of(door, &line);
     if (!target)
         return 0;

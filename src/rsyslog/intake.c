@@ -45,30 +45,28 @@ static char *joined_buffer(struct intake *intake, size_t bytes)
     return intake->joined;
 }
 
+/* One of a message's strings. False if it is not asked for. */
+static bool take_string(const struct intake_strings *strings, const actWrkrIParams_t *params,
+                        enum template_use use, const char **ret_text, size_t *ret_bytes)
+{
+    if (strings->place[use] < 0)
+        return false;
+    *ret_text = (const char *)params[strings->place[use]].param;
+    *ret_bytes = params[strings->place[use]].lenStr;
+    return true;
+}
+
 /* Kind and id from the user's templates, where there are such. Returns what is wrong with them. */
 static const char *apply_templates(const struct intake_strings *strings,
                                    const actWrkrIParams_t *params, struct tasklog_line *line)
 {
-    const int *place = strings->place;
-
-    if (place[USE_KIND] >= 0) {
-        line->kind = (const char *)params[place[USE_KIND]].param;
-        line->kind_bytes = params[place[USE_KIND]].lenStr;
-        if (!tasklog_kind_is_valid(line->kind, line->kind_bytes))
-            return "the kind that kindTemplate makes is not 1 to 48 characters of A-Z a-z 0-9 _ . "
-                   "-";
-    }
-    if (place[USE_TASK] >= 0) {
-        line->id = (const char *)params[place[USE_TASK]].param;
-        line->id_bytes = params[place[USE_TASK]].lenStr;
-        if (!tasklog_id_is_valid(line->id, line->id_bytes))
-            return "the task id that taskTemplate makes is not 1 to 255 bytes of text without "
-                   "\"]\"";
-    }
-    if (place[USE_LINE] >= 0) {
-        line->formatted = (const char *)params[place[USE_LINE]].param;
-        line->formatted_bytes = params[place[USE_LINE]].lenStr;
-    }
+    if (take_string(strings, params, USE_KIND, &line->kind, &line->kind_bytes) &&
+        !tasklog_kind_is_valid(line->kind, line->kind_bytes))
+        return "the kind that kindTemplate makes is not 1 to 48 characters of A-Z a-z 0-9 _ . -";
+    if (take_string(strings, params, USE_TASK, &line->id, &line->id_bytes) &&
+        !tasklog_id_is_valid(line->id, line->id_bytes))
+        return "the task id that taskTemplate makes is not 1 to 255 bytes of text without \"]\"";
+    (void)take_string(strings, params, USE_LINE, &line->formatted, &line->formatted_bytes);
     return NULL;
 }
 

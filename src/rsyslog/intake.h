@@ -8,8 +8,6 @@
 
 #include "rsyslog.h"
 
-#include "conf.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 

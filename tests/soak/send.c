@@ -310,7 +310,7 @@ static long peer_unread(void)
     return unread;
 }
 
-/* Moves `safe` to what is known to have been taken. */
+/* Of TCP: moves `safe` to what is known to have been taken. */
 static void look_at_peer(void)
 {
     int held = 0;

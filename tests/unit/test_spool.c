@@ -6,7 +6,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "support/full_disk.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/full_disk.h"
 #include "tasklog/spool.h"
 
 enum { SEGMENT = 4096, RECORDS_MAX = 4096 };

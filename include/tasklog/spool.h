@@ -9,7 +9,8 @@
  *     lock                 held by the process that uses the folder
  *     000000000007.seg     ┌────────┬────────┬────────┬─────┬─ 0 0 0 …
  *     000000000008.seg     │ header │ record │ record │  …  │ reserved on disk, not yet written
- *     damaged/             └────────┴────────┴────────┴─────┴─
+ *     reserve              └────────┴────────┴────────┴─────┴─
+ *     damaged/
  *
  *     header   "tasklogS", format (u32), 0 (u32), number of the segment (u64), checksum (u64)
  *     record   bytes of payload (u32), type (u32), checksum (u64), payload, 0 to a multiple of 8
@@ -43,7 +44,9 @@ struct tasklog_spool_piece {
 struct tasklog_spool_options {
     const char *path;
     size_t segment_bytes; /* of one file; a longer record gets a longer file. At most 1 GiB */
-    bool sync; /* tasklog_spool_sync will be used: then nothing is left behind unsynced */
+    bool sync;    /* tasklog_spool_sync will be used: then nothing is left behind unsynced */
+    bool reserve; /* room for one more segment is kept on a disk that has room for four, see
+                     tasklog_spool_use_reserve */
 };
 
 /*
@@ -91,6 +94,14 @@ enum { TASKLOG_SPOOL_SPARE = 16 };
 int tasklog_spool_reserve_spare(struct tasklog_spool *spool, size_t bytes)
     __attribute__((warn_unused_result));
 
+/*
+ * Before an end, on a full disk: makes the next segment of the room that is kept for it, but for `leave_bytes`, which
+ * the disk is given back for other files. If nothing is kept, a small one of what the disk has. 0, or negative errno
+ * (-ENOSPC: there is too little of either). The next segment that there is room for comes with a new reserve.
+ */
+int tasklog_spool_use_reserve(struct tasklog_spool *spool, size_t leave_bytes)
+    __attribute__((warn_unused_result));
+
 /* Writes the record for which room was reserved, of just as many bytes. Cannot fail. */
 void tasklog_spool_write(struct tasklog_spool *spool, uint32_t type,
                          const struct tasklog_spool_piece *pieces, size_t piece_count);
@@ -116,7 +127,7 @@ int tasklog_spool_reader_read(struct tasklog_spool_reader *reader, tasklog_posit
                               size_t offset, void *buffer, size_t bytes)
     __attribute__((warn_unused_result));
 
-/* What the segments take on disk, and how many there are. */
+/* What the segments and the reserve take on disk, and how many segments there are. */
 uint64_t tasklog_spool_bytes(const struct tasklog_spool *spool);
 uint64_t tasklog_spool_segment_count(const struct tasklog_spool *spool);
 

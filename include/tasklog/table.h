@@ -121,8 +121,8 @@ typedef void tasklog_table_census(void *context, uint64_t peer, int change);
 void tasklog_table_set_census(struct tasklog_table *table, tasklog_table_census *census,
                               void *context);
 
-/* Which run the line belongs to that was taken last: the position of the line that began it, 0 = it is
- * not in the spool. */
+/* Which run the line belongs to that was taken last, or which was put back after it: the position of the line that
+ * began it, 0 = it is not in the spool. */
 uint64_t tasklog_table_last_run(const struct tasklog_table *table);
 
 /* Is there a task, running or still within its late window, that the line would belong to? */
@@ -171,11 +171,11 @@ typedef int tasklog_table_keep(void *context, const char *data, size_t bytes,
 int tasklog_table_forward(struct tasklog_table *table, tasklog_table_keep *keep, void *context)
     __attribute__((warn_unused_result));
 
-/* Writes all running tasks so whose last line came at `*since_ms` or later: no line of theirs that came before is
- * needed but for text that the spool has already. 0 or negative errno (-ENOSPC: text could not be written); then
- * `*since_ms` is where to go on. */
-int tasklog_table_keep_since(struct tasklog_table *table, int64_t *since_ms,
-                             tasklog_table_keep *keep, void *context)
+/* Writes all running tasks so whose last line came at `*since_ms` or later, and whose logs hold from `least_bytes` to
+ * `most_bytes` in memory: no line of theirs that came before is needed but for text that the spool has already. 0 or
+ * negative errno (-ENOSPC: text could not be written); then `*since_ms` is where to go on. */
+int tasklog_table_keep_since(struct tasklog_table *table, int64_t *since_ms, size_t least_bytes,
+                             size_t most_bytes, tasklog_table_keep *keep, void *context)
     __attribute__((warn_unused_result));
 
 /* This run of the task is over, and its row is stored: forgets it, if it is taken for running. */

@@ -579,8 +579,8 @@ void tasklog_collector_stop(struct tasklog_collector *collector, int timeout_ms)
     pthread_join(collector->timer, NULL);
     watch_free(collector->watch); /* its thread calls us */
     collector->watch = NULL;
-    if (collector_gap_due_ms(collector) != INT64_MAX)
-        collector_spool_try(collector, collector_now(collector).mono_ms);
+    if (collector->spool && !collector->config->is_shared)
+        collector_gap_stop(collector);
     if (collector->spool) /* until now somebody listened */
         (void)!entry_write_time(collector->spool, collector_now(collector));
     if (collector->config->is_shared)

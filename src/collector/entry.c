@@ -356,6 +356,11 @@ int entry_write_whole(struct tasklog_spool *spool, struct tasklog_now now)
     return write_now(spool, ENTRY_WHOLE, now);
 }
 
+int entry_write_stop(struct tasklog_spool *spool, struct tasklog_now now)
+{
+    return write_now(spool, ENTRY_STOP, now);
+}
+
 int entry_write_gap(struct tasklog_spool *spool, struct tasklog_now now)
 {
     const struct start_record record = {.mono_ms = now.mono_ms, .wall_us = now.wall_us};
@@ -640,6 +645,7 @@ bool entry_read(uint32_t type, const void *data, size_t bytes, struct entry *ret
     case ENTRY_TIME:
     case ENTRY_GAP:
     case ENTRY_WHOLE:
+    case ENTRY_STOP:
         return read_start(data, bytes, ret_entry);
     case ENTRY_TEXT:
         return true;

@@ -19,6 +19,7 @@
  *     GAP     lines were taken behind this that the spool had no room for
  *     WHOLE   the running tasks that had such lines stand before this, in entries TASK: nothing is missing
  *     ENDED   a run that ended in such a gap needs no more care
+ *     STOP    the collector stops in such a gap: the tasks that stand behind this, in entries TASK, are whole
  *     START   the collector was started: the monotonic clock may have begun anew
  *
  * Encoding: a head of fixed size, then the texts. Decoding trusts nothing but the checksum: lengths are
@@ -54,7 +55,8 @@ enum entry_type {
     ENTRY_NUMBERS = 14,
     ENTRY_GAP = 15,
     ENTRY_WHOLE = 16,
-    ENTRY_ENDED = 17
+    ENTRY_ENDED = 17,
+    ENTRY_STOP = 18
 };
 
 enum { ENTRY_MARKER_BYTES_MAX = 64, ENTRY_DETAIL_BYTES_MAX = 400 };
@@ -99,6 +101,8 @@ int entry_write_ended(struct tasklog_spool *spool, const struct tasklog_report *
 int entry_write_gap(struct tasklog_spool *spool, struct tasklog_now now)
     __attribute__((warn_unused_result));
 int entry_write_whole(struct tasklog_spool *spool, struct tasklog_now now)
+    __attribute__((warn_unused_result));
+int entry_write_stop(struct tasklog_spool *spool, struct tasklog_now now)
     __attribute__((warn_unused_result));
 int entry_write_text(struct tasklog_spool *spool, const char *text, size_t bytes,
                      tasklog_position *ret_position) __attribute__((warn_unused_result));

@@ -38,8 +38,7 @@ void collector_note_numbered(struct tasklog_collector *collector, const struct t
         collector->numbered_position = line->position;
 }
 
-/* What is remembered goes into each segment, so that the older ones can go. */
-static int write_numbered(struct tasklog_collector *collector)
+int collector_keep_numbered(struct tasklog_collector *collector)
 {
     tasklog_position position;
     void *data;
@@ -125,7 +124,8 @@ int collector_spool_open(struct tasklog_collector *collector, char *error)
         return 0;
     const struct tasklog_spool_options options = {.path = config->spool,
                                                   .segment_bytes = SEGMENT_BYTES,
-                                                  .sync = config->spool_sync};
+                                                  .sync = config->spool_sync,
+                                                  .reserve = !config->is_shared};
     int r = tasklog_spool_open(&options, error, &collector->spool);
     if (r < 0)
         return r;
@@ -220,7 +220,7 @@ tasklog_position collector_spool_reserve(struct tasklog_collector *collector,
         /* The first line of a segment: the rules go before it, and what is needed of older lines. */
         collector->spool_trouble = entry_write_rules(collector->spool, &collector->config->rules);
         if (collector->spool_trouble == 0)
-            collector->spool_trouble = write_numbered(collector);
+            collector->spool_trouble = collector_keep_numbered(collector);
         if (collector->spool_trouble == 0)
             collector->spool_trouble =
                 tasklog_spool_reserve(collector->spool, entry_line_bytes(line), &position);

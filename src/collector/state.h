@@ -133,6 +133,10 @@ int collector_spool_open(struct tasklog_collector *collector, char *error);
 void collector_note_numbered(struct tasklog_collector *collector, const struct tasklog_line *line,
                              int64_t wall_us);
 
+/* What is remembered of them goes into each segment, so that the older ones can go. 0 or negative errno. */
+int collector_keep_numbered(struct tasklog_collector *collector)
+    __attribute__((warn_unused_result));
+
 /* Was this line taken before? */
 bool collector_spool_has(struct tasklog_collector *collector, const struct tasklog_line *line,
                          int64_t now_ms);
@@ -194,6 +198,10 @@ void collector_gap_begin(struct tasklog_collector *collector, struct tasklog_now
 
 /* The spool takes records again: puts into it what it lacks. 0, or negative errno: it does not yet. */
 int collector_gap_end(struct tasklog_collector *collector) __attribute__((warn_unused_result));
+
+/* The threads have ended, and the lock is not held: puts what the spool lacks into it, or if it takes nothing into the
+ * room that was kept for this; and results that are nowhere else among the dead letters. */
+void collector_gap_stop(struct tasklog_collector *collector);
 
 /* When that is to be tried, be there lines or not; INT64_MAX: the spool lacks nothing. */
 static inline int64_t collector_gap_due_ms(const struct tasklog_collector *collector)

@@ -35,6 +35,10 @@ struct replay {
     size_t done_size;
     bool gap; /* lines were taken since then that the spool has not: */
     int64_t gap_us;
+    bool stopped;   /* its life was not killed: */
+    uint64_t *kept; /* the runs that miss nothing for all that */
+    size_t kept_count;
+    size_t kept_size;
     bool whole; /* no damage: what has no beginning belongs to a run that is done */
     struct replay_clock clock;
     uint64_t line_count; /* as the first round found it */
@@ -134,10 +138,34 @@ static int restore_numbered(struct tasklog_collector *collector, const struct en
     return numbered_restore(collector->numbered, entry->data, entry->bytes);
 }
 
+static int compare_runs(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Without memory for that its log says what may be, and is not. */
+static void note_kept(struct replay *replay, uint64_t run)
+{
+    if (replay->kept_count == replay->kept_size) {
+        size_t size = replay->kept_size ? replay->kept_size * 2 : 256;
+        uint64_t *kept = realloc(replay->kept, size * sizeof(*kept));
+        if (!kept)
+            return;
+        replay->kept = kept;
+        replay->kept_size = size;
+    }
+    replay->kept[replay->kept_count++] = run;
+}
+
 static const char *may_miss_lines(void *context, const struct tasklog_sender *sender)
 {
-    (void)context;
-    (void)sender;
+    const struct replay *replay = context;
+
+    if (replay->kept_count > 0 && bsearch(&sender->run, replay->kept, replay->kept_count,
+                                          sizeof(*replay->kept), compare_runs))
+        return NULL;
     return "[... lines may be missing here: the spool was full when tasklog ended ...]";
 }
 
@@ -145,11 +173,14 @@ static const char *may_miss_lines(void *context, const struct tasklog_sender *se
 static int end_life(struct replay *replay)
 {
     const struct tasklog_now now = {.mono_ms = replay->clock.last_ms, .wall_us = replay->gap_us};
+    int r = 0;
 
-    if (!replay->gap)
-        return 0;
-    replay->gap = false;
-    int r = tasklog_table_note(replay->collector->table, may_miss_lines, NULL, now);
+    if (replay->kept_count > 0)
+        qsort(replay->kept, replay->kept_count, sizeof(*replay->kept), compare_runs);
+    if (replay->gap)
+        r = tasklog_table_note(replay->collector->table, may_miss_lines, replay, now);
+    replay->gap = replay->stopped = false;
+    replay->kept_count = 0;
     return r < 0 ? r : 0;
 }
 
@@ -203,6 +234,10 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         replay->gap_us = entry.now.wall_us;
         (void)replay_clock_at(&replay->clock, entry.now);
         break;
+    case ENTRY_STOP:
+        replay->stopped = true;
+        (void)replay_clock_at(&replay->clock, entry.now);
+        break;
     case ENTRY_ENDED:
         (void)replay_clock_at(&replay->clock, entry.now);
         tasklog_table_drop_run(collector->table, &entry.line, entry.run);
@@ -243,6 +278,8 @@ static int replay_entry(void *context, tasklog_position position, uint32_t type,
         r = tasklog_table_restore(collector->table, entry.data, entry.bytes, position,
                                   replay->clock.offset_ms);
         replay->unknown += r == -EBADMSG;
+        if (r == 0 && replay->stopped)
+            note_kept(replay, tasklog_table_last_run(collector->table));
         if (r == -EBADMSG)
             r = 0;
         break;
@@ -305,6 +342,7 @@ int collector_take_up(struct tasklog_collector *collector, char *error)
         keep_results(&replay, &late);
     }
     free(replay.done);
+    free(replay.kept);
     if (r < 0) {
         snprintf(error, TASKLOG_ERROR_BYTES, "the spool \"%s\" cannot be read: %s",
                  collector->config->spool, strerror(-r));

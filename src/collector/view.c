@@ -233,6 +233,7 @@ int tasklog_view_take(struct tasklog_view *view, uint64_t position, uint32_t typ
         return 0;
     case ENTRY_TIME:
     case ENTRY_WHOLE:
+    case ENTRY_STOP:
     case ENTRY_DEATH: /* the CLOSE of its tasks follows */
         (void)replay_clock_at(&view->clock, entry.now);
         return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Segment files. */
+/* Segment files, and the room that is kept for one. */
 #include "segment.h"
 
 #include <errno.h>
@@ -18,6 +18,7 @@
 
 enum { FORMAT = 1, PAGE_BYTES = 4096, WARM_BYTES = 256 << 10 };
 #define UNBORN_NAME "next" /* until there is a header: a kill leaves nothing that looks damaged */
+#define RESERVE_NAME "reserve"
 static const char MAGIC[8] = {'t', 'a', 's', 'k', 'l', 'o', 'g', 'S'};
 
 void segment_name(uint64_t number, char name[SEGMENT_NAME_BYTES])
@@ -82,38 +83,108 @@ void segment_warm(struct segment *segment, size_t bytes)
     segment->cold_bytes = behind;
 }
 
-int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct segment *ret_segment)
+/* The unborn file with so much room. Its descriptor, or negative errno: then no file is left. */
+static int make_room(int folder_fd, size_t bytes)
 {
-    struct segment segment = {.number = number, .size_bytes = size_bytes};
-    char name[SEGMENT_NAME_BYTES];
-    int r;
+    int r, fd = openat(folder_fd, UNBORN_NAME, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+                       0600);
 
-    segment_name(number, name);
-    segment.fd =
-        openat(folder_fd, UNBORN_NAME, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (segment.fd < 0)
+    if (fd < 0)
         return -errno;
     do
-        r = -posix_fallocate(segment.fd, 0, (off_t)size_bytes);
+        r = -posix_fallocate(fd, 0, (off_t)bytes);
     while (r == -EINTR);
     if (r == 0)
-        r = map(&segment, PROT_READ | PROT_WRITE);
-    if (segment.map) {
-        struct segment_header header = {.format = FORMAT, .number = number};
+        return fd;
+    (void)unlinkat(folder_fd, UNBORN_NAME, 0);
+    close(fd);
+    return r;
+}
+
+/* Makes a segment of the unborn file, which is open and empty. 0 or negative errno; then no file is left. */
+static int bear(int folder_fd, struct segment *segment)
+{
+    char name[SEGMENT_NAME_BYTES];
+    int r = map(segment, PROT_READ | PROT_WRITE);
+
+    segment_name(segment->number, name);
+    if (segment->map) {
+        struct segment_header header = {.format = FORMAT, .number = segment->number};
         memcpy(header.magic, MAGIC, sizeof(MAGIC));
         header.check = header_check(&header);
-        memcpy(segment.map, &header, sizeof(header));
-        segment.used_bytes = sizeof(header);
+        memcpy(segment->map, &header, sizeof(header));
+        segment->used_bytes = sizeof(header);
         if (renameat(folder_fd, UNBORN_NAME, folder_fd, name) < 0)
             r = -errno;
     }
     if (r < 0) {
         (void)unlinkat(folder_fd, UNBORN_NAME, 0);
+        segment_close(segment, 0);
+    }
+    return r;
+}
+
+int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct segment *ret_segment)
+{
+    struct segment segment = {.number = number,
+                              .fd = make_room(folder_fd, size_bytes),
+                              .size_bytes = size_bytes};
+
+    if (segment.fd < 0)
+        return segment.fd;
+    int r = bear(folder_fd, &segment);
+    if (r == 0)
+        *ret_segment = segment;
+    return r;
+}
+
+int segment_keep_reserve(int folder_fd, size_t size_bytes)
+{
+    int r = 0, fd = make_room(folder_fd, size_bytes);
+
+    if (fd < 0)
+        return fd;
+    if (renameat(folder_fd, UNBORN_NAME, folder_fd, RESERVE_NAME) < 0) {
+        r = -errno;
+        (void)unlinkat(folder_fd, UNBORN_NAME, 0);
+    }
+    close(fd);
+    return r;
+}
+
+size_t segment_reserve_bytes(int folder_fd)
+{
+    struct stat status;
+
+    if (fstatat(folder_fd, RESERVE_NAME, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISREG(status.st_mode))
+        return 0;
+    return (size_t)status.st_size;
+}
+
+int segment_create_of_reserve(int folder_fd, uint64_t number, size_t leave_bytes,
+                              struct segment *ret_segment)
+{
+    size_t bytes = segment_reserve_bytes(folder_fd);
+    struct segment segment = {.number = number, .size_bytes = bytes - leave_bytes};
+
+    if (bytes == 0)
+        return -ENOENT;
+    if (bytes <= leave_bytes + sizeof(struct segment_header))
+        return -ENOSPC;
+    if (renameat(folder_fd, RESERVE_NAME, folder_fd, UNBORN_NAME) < 0)
+        return -errno;
+    segment.fd = openat(folder_fd, UNBORN_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (segment.fd < 0 || ftruncate(segment.fd, (off_t)segment.size_bytes) < 0) {
+        int r = -errno;
+        (void)unlinkat(folder_fd, UNBORN_NAME, 0);
         segment_close(&segment, 0);
         return r;
     }
-    *ret_segment = segment;
-    return 0;
+    int r = bear(folder_fd, &segment);
+    if (r == 0)
+        *ret_segment = segment;
+    return r;
 }
 
 int segment_open(int folder_fd, uint64_t number, struct segment *ret_segment)

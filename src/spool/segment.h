@@ -48,6 +48,17 @@ size_t segment_record_bytes(size_t payload_bytes);
 int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct segment *ret_segment)
     __attribute__((warn_unused_result));
 
+/* Keeps so much room on disk, in the folder's file `reserve`. 0 or negative errno. */
+int segment_keep_reserve(int folder_fd, size_t size_bytes) __attribute__((warn_unused_result));
+
+/* What is kept there; 0 = nothing. */
+size_t segment_reserve_bytes(int folder_fd);
+
+/* A new file made of it, but for `leave_bytes` that the disk is given back. -ENOENT: nothing is kept; -ENOSPC: it
+ * is not enough for that and a header, and stays. */
+int segment_create_of_reserve(int folder_fd, uint64_t number, size_t leave_bytes,
+                              struct segment *ret_segment) __attribute__((warn_unused_result));
+
 /* Has the kernel map the pages of the next `bytes`, and many more with them: one by one, as they are first
  * written to, they cost more. */
 void segment_warm(struct segment *segment, size_t bytes);

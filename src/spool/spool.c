@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -19,12 +20,18 @@
 
 #define DAMAGED_FOLDER "damaged"
 
+/* On a disk that has no room for a whole one, the first and the last segment may be as small as this. A reserve is kept if there is
+ * room for so many. */
+enum { SEGMENT_BYTES_MIN = 64 << 10, RESERVE_FACTOR = 4 };
+
 struct tasklog_spool {
     char *path;
     int folder_fd;
     int lock_fd;
     size_t segment_bytes;
     bool sync;
+    bool keep_reserve;
+    size_t reserve_bytes; /* what is kept on disk; 0 = nothing */
     uint64_t *numbers; /* of the segments on disk, oldest first; the one written to is the last */
     uint64_t *sizes;   /* what each takes */
     size_t count;
@@ -213,9 +220,12 @@ int tasklog_spool_open(const struct tasklog_spool_options *options, char *error,
     spool->current = SEGMENT_CLOSED;
     spool->segment_bytes = options->segment_bytes;
     spool->sync = options->sync;
+    spool->keep_reserve = options->reserve;
     spool->next_number = 1;
     spool->path = strdup(options->path);
     int r = spool->path ? open_folder(spool, error) : fail(-ENOMEM, error, "out of memory");
+    if (r == 0)
+        spool->reserve_bytes = segment_reserve_bytes(spool->folder_fd);
     if (r < 0) {
         tasklog_spool_close(spool);
         return r;
@@ -340,35 +350,84 @@ static int finish_on_disk(struct tasklog_spool *spool, const struct segment *nex
     return 0;
 }
 
-static int new_segment(struct tasklog_spool *spool, size_t record_bytes)
+/* From now on the segment is the one that is written to; there is room for it in the list. */
+static int begin_segment(struct tasklog_spool *spool, struct segment *segment)
 {
-    size_t size = spool->segment_bytes;
-    size_t need =
-        sizeof(struct segment_header) + record_bytes + segment_record_bytes(TASKLOG_SPOOL_SPARE);
-    struct segment segment;
-    int r = list_make_room(spool);
+    int r = spool->sync ? finish_on_disk(spool, segment) : 0;
 
-    if (r < 0)
-        return r;
-    if (size < need)
-        size = need;
-    r = segment_create(spool->folder_fd, spool->next_number, size, &segment);
-    if (r < 0)
-        return r;
-    if (spool->sync && (r = finish_on_disk(spool, &segment)) < 0) {
+    if (r < 0) {
         char name[SEGMENT_NAME_BYTES];
-        segment_name(segment.number, name);
+        segment_name(segment->number, name);
         (void)unlinkat(spool->folder_fd, name, 0);
-        segment_close(&segment, 0);
+        segment_close(segment, 0);
         return r;
     }
     if (spool->current.map) {
         list_resize(spool, spool->count - 1, spool->current.used_bytes);
         segment_close(&spool->current, 1);
     }
-    spool->current = segment;
-    list_add(spool, segment.number, size);
+    spool->current = *segment;
+    list_add(spool, segment->number, segment->size_bytes);
     return 0;
+}
+
+/* As large a one as the disk has room for, but smaller than others. */
+static int small_segment(struct tasklog_spool *spool, size_t need, struct segment *segment)
+{
+    size_t size = spool->segment_bytes / 4;
+    int r = -ENOSPC;
+
+    if (need < SEGMENT_BYTES_MIN)
+        need = SEGMENT_BYTES_MIN;
+    for (; r == -ENOSPC && size >= need; size /= 4)
+        r = segment_create(spool->folder_fd, spool->next_number, size, segment);
+    return r;
+}
+
+/* A small disk needs all its room for segments. */
+static void keep_reserve(struct tasklog_spool *spool)
+{
+    struct statvfs disk;
+
+    if (!spool->keep_reserve || spool->reserve_bytes > 0 || fstatvfs(spool->folder_fd, &disk) < 0 ||
+        disk.f_bavail / RESERVE_FACTOR < spool->segment_bytes / disk.f_frsize)
+        return;
+    if (segment_keep_reserve(spool->folder_fd, spool->segment_bytes) == 0)
+        spool->reserve_bytes = spool->segment_bytes;
+}
+
+static int new_segment(struct tasklog_spool *spool, size_t record_bytes)
+{
+    size_t need =
+        sizeof(struct segment_header) + record_bytes + segment_record_bytes(TASKLOG_SPOOL_SPARE);
+    size_t size = spool->segment_bytes > need ? spool->segment_bytes : need;
+    struct segment segment;
+    int r = list_make_room(spool);
+
+    if (r == 0)
+        r = segment_create(spool->folder_fd, spool->next_number, size, &segment);
+    if (r == -ENOSPC && !spool->current.map)
+        r = small_segment(spool, need, &segment);
+    if (r == 0)
+        r = begin_segment(spool, &segment);
+    if (r == 0)
+        keep_reserve(spool);
+    return r;
+}
+
+int tasklog_spool_use_reserve(struct tasklog_spool *spool, size_t leave_bytes)
+{
+    struct segment segment;
+    int r = list_make_room(spool);
+
+    if (r == 0)
+        r = segment_create_of_reserve(spool->folder_fd, spool->next_number, leave_bytes, &segment);
+    if (r == -ENOENT)
+        r = small_segment(spool, SEGMENT_BYTES_MIN, &segment);
+    if (r < 0)
+        return r;
+    spool->reserve_bytes = 0;
+    return begin_segment(spool, &segment);
 }
 
 static bool has_room(const struct tasklog_spool *spool, size_t bytes)
@@ -449,7 +508,7 @@ void tasklog_spool_release(struct tasklog_spool *spool, tasklog_position positio
 
 uint64_t tasklog_spool_bytes(const struct tasklog_spool *spool)
 {
-    return spool->total_bytes;
+    return spool->total_bytes + spool->reserve_bytes;
 }
 
 uint64_t tasklog_spool_segment_count(const struct tasklog_spool *spool)

@@ -119,8 +119,8 @@ static int keep_task(struct tasklog_table *table, struct task *task, tasklog_tab
     return r;
 }
 
-int tasklog_table_keep_since(struct tasklog_table *table, int64_t *since_ms,
-                             tasklog_table_keep *keep, void *context)
+int tasklog_table_keep_since(struct tasklog_table *table, int64_t *since_ms, size_t least_bytes,
+                             size_t most_bytes, tasklog_table_keep *keep, void *context)
 {
     struct task_link *link = table->quiet.prev;
 
@@ -129,6 +129,9 @@ int tasklog_table_keep_since(struct tasklog_table *table, int64_t *since_ms,
         link = link->prev;
     for (link = link->next; link != &table->quiet; link = link->next) {
         struct task *task = task_of(link, offsetof(struct task, quiet));
+        size_t bytes = logbuf_sums(&task->run.log).memory_bytes;
+        if (bytes < least_bytes || bytes > most_bytes)
+            continue;
         int r = keep_task(table, task, keep, context);
         if (r < 0)
             return r;
@@ -181,6 +184,7 @@ int tasklog_table_restore(struct tasklog_table *table, const char *data, size_t 
     table_count_open(table, task, 1);
     if (task->run.run == 0)
         task->run.run = position;
+    table->last_run = task->run.run;
     move_pin(table, &task->run.pin, needed_from(task, position));
     table_count(table, task);
     return 0;

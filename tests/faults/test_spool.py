@@ -18,7 +18,7 @@ from database import Database, Sqlite
 from load import Load
 from rsyslogd import frame, wait_until
 from senders import UnixSender, finish_last, upsert
-from tasklog import Tasklog, action, check_log, stamps
+from tasklog import BUILD, Tasklog, action, check_log, stamps
 
 
 @contextmanager
@@ -120,6 +120,76 @@ def test_killed_while_the_disk_is_full(daemon: Tasklog, sqlite: Sqlite, tmp_path
         assert row.complete
         assert sqlite.row("stored").complete
         wait_until(lambda: daemon.counters().get("tasks.open") == 1, "what fills is left", 10)
+        assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("where", ["beside", "on the same disk"])
+def test_restarted_while_the_disk_is_full(daemon: Tasklog, sqlite: Sqlite, tmp_path: Path,
+                                          where: str) -> None:
+    """What an administrator does first: nothing is lost by it, though the database may be full as well."""
+    with tmpfs(tmp_path / "small", 100) as disk:
+        if where == "on the same disk":
+            sqlite = Sqlite(disk)
+            sqlite.create()
+        spool = disk / "spool"
+        daemon.run(upsert(sqlite, spool=str(spool), memoryBudget="64m", liveInterval="0"))
+        daemon.log("kind[a]", "one")
+        daemon.log("kind[ended]", "one")
+        log_until_full(daemon, disk)
+        daemon.log("kind[a]", "two")
+        daemon.log("kind[begun]", "one", "two")
+        daemon.log("kind[ended]", "two", "@task end")
+        finish_last(daemon)
+        assert daemon.stop() == 0
+        daemon.start(check=False)
+        daemon.log("kind[a]", "three")
+        assert daemon.stop() == 0
+        daemon.start(check=False)
+        daemon.log("kind[a]", "four")
+        (disk / "fill").unlink()
+        daemon.log("kind[a]", "@task end")
+        daemon.log("kind[begun]", "three", "@task end")
+        row = sqlite.wait("a")
+        check_log(row, ["one", "two", "three", "four"])
+        assert row.complete
+        row = sqlite.wait("begun")
+        check_log(row, ["one", "two", "three"])
+        assert row.complete
+        if where == "on the same disk":
+            assert not sqlite.find("ended")
+            done = subprocess.run([BUILD / "tasklog", "spool", "-d", spool, "retry", "--all"],
+                                  capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+        row = sqlite.wait("ended")
+        check_log(row, ["one", "two"])
+        assert row.status == "COMPLETED" and row.complete
+        assert daemon.stop() == 0
+
+
+def test_restarted_under_load_while_the_disk_is_full(daemon: Tasklog, database: Database,
+                                                     chance: random.Random, tmp_path: Path) -> None:
+    with tmpfs(tmp_path / "small", 100) as disk:
+        daemon.run(upsert(database, spool=str(disk / "spool"), memoryBudget="64m"))
+        daemon.wait_said("writing to table")
+        load = Load(chance, lines_per_second=4000, width=500, late=0)
+        sender = UnixSender(daemon, load)
+        sender.start()
+        try:
+            wait_until(lambda: sender.sent > 1000, "logging", 30)
+            fill_up(disk)
+            daemon.wait_said("takes nothing: No space left on device", 60)
+            for _ in range(cycles(3)):
+                goal = sender.sent + 1000 + chance.randrange(5000)
+                wait_until(lambda: sender.sent >= goal, "logging goes on", 30)
+                sender.stop()
+                daemon.start(check=False, seconds=30)
+            (disk / "fill").unlink()
+        finally:
+            load.stop()
+        sender.finish(60)
+        print(load.check(database))
+        daemon.wait_counters(sender.life, rows_refused=0, rows_waiting=0, lines_missing=0)
+        assert not daemon.said("stopped while the spool takes nothing")
         assert daemon.stop() == 0
 
 

@@ -19,6 +19,7 @@
 #include "support/fake_store.h"
 #include "support/full_disk.h"
 #include "support/lives.h"
+#include "tasklog/letterbox.h"
 
 #define GIVE(tag, text) collecting_give(collecting, (tag), (text))
 #define WAIT(condition) COLLECTING_WAIT(collecting, condition)
@@ -31,6 +32,7 @@
 static int tear_down(void **state)
 {
     no_space = 0;
+    room = 0;
     return lives_tear_down(state);
 }
 
@@ -267,8 +269,140 @@ static void old_text_is_kept_for_as_long_as_it_is_needed(void **state)
     assert_int_equal(collecting_said(collecting, "question marks"), 0);
 }
 
-static void a_stop_tells_which_results_the_spool_has_not(void **state)
+static void stop(void)
 {
+    tasklog_collector_stop(collecting_collector(collecting), 100);
+}
+
+static void a_stop_in_a_gap_loses_nothing(void **state)
+{
+    static char text[400000];
+
+    (void)state;
+    memset(text, 'x', sizeof(text) - 1);
+    life_begin(NULL, NULL, NULL);
+    GIVE("job[a]", "one");
+    fill_the_spool();
+    GIVE("job[a]", "two");
+    GIVE("job[begun]", "one");
+    stop();
+    assert_int_equal(collecting_said(collecting, "stopped"), 0);
+    life_end();
+    life_begin(NULL, NULL, NULL); /* which finds no room either */
+    assert_int_equal(collecting_counters(collecting).open_tasks, 3);
+    GIVE("job[large]", text);
+    assert_int_equal(collecting_counters(collecting).unspooled, 1);
+    no_space = 0;
+    end_and_see("[2026-11-24 10:00:00] one\n[2026-11-24 10:00:00] two\n"
+                "[2026-11-24 10:00:00] three\n" COMPLETED("3 lines"));
+    GIVE("job[begun]", "@task end");
+    WAIT(fake_store_kept_of("begun", "COMPLETED") == 1);
+    assert_string_equal(log_of("begun"), "[2026-11-24 10:00:00] one\n" COMPLETED("1 line"));
+}
+
+/* The room that the disk has is too little for a segment, but not for this. */
+static void a_stop_finds_room_that_is_not_kept_for_it(void **state)
+{
+    char path[128];
+
+    (void)state;
+    life_begin(NULL, NULL, NULL);
+    GIVE("job[a]", "one");
+    snprintf(path, sizeof(path), "%s/spool/reserve", lives_folder);
+    assert_int_equal(unlink(path), 0);
+    fill_the_spool();
+    GIVE("job[a]", "two");
+    room = 5 << 20;
+    stop();
+    life_end();
+    no_space = 0;
+    life_begin(NULL, NULL, NULL);
+    end_and_see("[2026-11-24 10:00:00] one\n[2026-11-24 10:00:00] two\n"
+                "[2026-11-24 10:00:00] three\n" COMPLETED("3 lines"));
+}
+
+static void lines_that_a_stop_has_cost_are_told_of(void **state)
+{
+    char path[128];
+
+    (void)state;
+    life_begin(NULL, NULL, NULL);
+    GIVE("job[a]", "one");
+    snprintf(path, sizeof(path), "%s/spool/reserve", lives_folder);
+    assert_int_equal(unlink(path), 0);
+    fill_the_spool();
+    GIVE("job[a]", "two");
+    stop();
+    assert_int_equal(collecting_said(collecting, "stopped while the spool takes nothing: No space"),
+                     1);
+    life_end();
+    no_space = 0;
+    life_begin(NULL, NULL, NULL);
+    end_and_see("[2026-11-24 10:00:00] one\n" MISSING
+                "[2026-11-24 10:00:00] three\n" COMPLETED("2 lines"));
+}
+
+/* There is no room for the log of `large`; what is small is not lost for that. */
+static void a_stop_in_a_gap_keeps_what_is_small_first(void **state)
+{
+    static char text[100000];
+
+    (void)state;
+    memset(text, 'x', sizeof(text) - 1);
+    life_begin(NULL, NULL, NULL);
+    GIVE("job[large]", "one");
+    GIVE("job[a]", "one");
+    fill_the_spool();
+    for (int i = 0; i < 300; i++)
+        GIVE("job[large]", text);
+    GIVE("job[a]", "two");
+    stop();
+    assert_int_equal(collecting_said(collecting, "stopped while the spool takes nothing: No space"),
+                     1);
+    life_end();
+    no_space = 0;
+    life_begin(NULL, NULL, NULL);
+    end_and_see("[2026-11-24 10:00:00] one\n[2026-11-24 10:00:00] two\n"
+                "[2026-11-24 10:00:00] three\n" COMPLETED("3 lines"));
+    GIVE("job[large]", "@task end");
+    WAIT(fake_store_kept_of("large", "COMPLETED") == 1);
+    assert_string_equal(log_of("large"), "[2026-11-24 10:00:00] one\n" MISSING COMPLETED("1 line"));
+}
+
+/* A life that begins on a full disk has a small segment, if there is room for that, and so can tell. */
+static void life_on_a_full_disk(void)
+{
+    no_space = ENOSPC;
+    room = 100 << 10;
+    life_begin(NULL, NULL, NULL);
+    GIVE("job[a]", "two");
+    fill_the_spool();
+    GIVE("job[a]", "lost");
+}
+
+static void life_with_one_line(void)
+{
+    life_begin(NULL, NULL, NULL);
+    GIVE("job[a]", "one");
+}
+
+static void so_are_those_of_a_life_that_began_on_a_full_disk(void **state)
+{
+    (void)state;
+    live_and_die(life_with_one_line);
+    live_and_die(life_on_a_full_disk);
+    life_begin(NULL, NULL, NULL);
+    end_and_see("[2026-11-24 10:00:00] one\n[2026-11-24 10:00:00] two\n" MISSING
+                "[2026-11-24 10:00:00] three\n" COMPLETED("3 lines"));
+}
+
+/* A result that neither the database nor the spool has: its run does not go on in the next life. */
+static void a_stop_puts_results_that_the_spool_has_not_among_the_letters(void **state)
+{
+    struct tasklog_letter_entry *letters;
+    char path[128];
+    size_t count;
+
     (void)state;
     fake_store_answer(-EAGAIN, "away");
     life_begin(NULL, NULL, NULL);
@@ -277,12 +411,23 @@ static void a_stop_tells_which_results_the_spool_has_not(void **state)
     GIVE("job[b]", "@task end");
     fill_the_spool();
     GIVE("job[a]", "@task end");
-    tasklog_collector_stop(collecting_collector(collecting), 100);
+    stop();
     assert_int_equal(collecting_said(collecting, "stopped with 1 result waiting in the spool"), 1);
     assert_int_equal(collecting_said(collecting,
                                      "stopped with 1 result that the database did not take"),
                      1);
-    assert_int_equal(collecting_said(collecting, "the spool had no room for their end"), 1);
+    assert_int_equal(collecting_said(collecting, "among the dead letters"), 1);
+    life_end();
+    snprintf(path, sizeof(path), "%s/spool", lives_folder);
+    assert_int_equal(tasklog_letterbox_list(path, &letters, &count), 0);
+    assert_int_equal(count, 1);
+    free(letters);
+    no_space = 0;
+    fake_store_answer(0, "");
+    life_begin(NULL, NULL, NULL);
+    assert_int_equal(collecting_counters(collecting).open_tasks, 1); /* what fills */
+    WAIT(fake_store_kept_of("b", "COMPLETED") == 1);
+    assert_int_equal(fake_store_kept_of("a", NULL), 0);
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, lives_set_up, tear_down)
@@ -298,7 +443,12 @@ int main(void)
         TEST(a_row_that_was_stored_in_a_gap_is_not_written_again),
         TEST(nor_is_one_that_was_stored_later),
         TEST(old_text_is_kept_for_as_long_as_it_is_needed),
-        TEST(a_stop_tells_which_results_the_spool_has_not),
+        TEST(a_stop_in_a_gap_loses_nothing),
+        TEST(a_stop_finds_room_that_is_not_kept_for_it),
+        TEST(lines_that_a_stop_has_cost_are_told_of),
+        TEST(a_stop_in_a_gap_keeps_what_is_small_first),
+        TEST(so_are_those_of_a_life_that_began_on_a_full_disk),
+        TEST(a_stop_puts_results_that_the_spool_has_not_among_the_letters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

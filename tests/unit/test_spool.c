@@ -23,6 +23,7 @@ enum { SEGMENT = 4096, RECORDS_MAX = 4096 };
 
 struct folder {
     char path[64];
+    bool reserve;
     struct tasklog_spool *spool;
 };
 
@@ -35,7 +36,9 @@ struct seen {
 
 static int open_spool(struct folder *folder, char *error)
 {
-    const struct tasklog_spool_options options = {.path = folder->path, .segment_bytes = SEGMENT};
+    const struct tasklog_spool_options options = {.path = folder->path,
+                                                  .segment_bytes = SEGMENT,
+                                                  .reserve = folder->reserve};
 
     return tasklog_spool_open(&options, error, &folder->spool);
 }
@@ -248,7 +251,7 @@ static void a_folder_that_others_could_change_is_refused(void **state)
 /* Nothing there is followed to where another may have put it. */
 static void links_in_the_folder_are_not_followed(void **state)
 {
-    static const char *const names[] = {"lock", "next", "000000000001.seg"};
+    static const char *const names[] = {"lock", "next", "000000000001.seg", "reserve"};
     struct folder *folder = *state;
     char error[TASKLOG_SPOOL_ERROR_BYTES], victim[80], path[80];
     struct tasklog_spool_damage damage;
@@ -256,17 +259,20 @@ static void links_in_the_folder_are_not_followed(void **state)
     struct seen *seen = malloc(sizeof(*seen));
     struct stat status;
 
+    folder->reserve = true;
     snprintf(victim, sizeof(victim), "%s/victim", folder->path);
     FILE *file = fopen(victim, "w");
     fputs("precious", file);
     fclose(file);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(path, sizeof(path), "%s/%s", folder->path, names[i]);
+        unlink(path);
         assert_int_equal(symlink(victim, path), 0);
         seen->count = 0;
         if (open_spool(folder, error) == 0) {
             assert_int_equal(tasklog_spool_replay(folder->spool, look, seen, &damage), 0);
             (void)!tasklog_spool_reserve(folder->spool, 10, &position);
+            (void)!tasklog_spool_use_reserve(folder->spool, 0);
         }
         close_spool(folder);
         assert_int_equal(stat(victim, &status), 0);
@@ -367,6 +373,49 @@ static void a_full_segment_has_room_for_one_small_record(void **state)
     struct tasklog_spool_damage damage = replay(folder, seen);
     assert_int_equal(damage.places, 0);
     assert_int_equal(seen->numbers[seen->count - 1], last);
+    free(seen);
+}
+
+/* Puts records until there is no room; how many. */
+static uint32_t put_all(struct folder *folder, uint32_t first)
+{
+    tasklog_position position;
+    uint32_t number = first;
+
+    while (tasklog_spool_reserve(folder->spool, bytes_of(number), &position) == 0)
+        write_record(folder, number++);
+    return number - first;
+}
+
+static void what_is_kept_makes_one_more_segment(void **state)
+{
+    struct folder *folder = *state;
+    struct seen *seen = calloc(1, sizeof(*seen));
+    uint32_t number = 1;
+
+    folder->reserve = true;
+    fill(folder, 0, number);
+    assert_int_equal(tasklog_spool_bytes(folder->spool), 2 * SEGMENT);
+    close_spool(folder); /* it stays for the next life */
+    no_space = ENOSPC;
+    (void)replay(folder, seen);
+    assert_int_equal(put_all(folder, number), 0);
+    assert_int_equal(tasklog_spool_use_reserve(folder->spool, SEGMENT), -ENOSPC);
+    assert_int_equal(tasklog_spool_use_reserve(folder->spool, 1000), 0);
+    assert_int_equal(tasklog_spool_use_reserve(folder->spool, 0), -ENOSPC);
+    uint64_t bytes = tasklog_spool_bytes(folder->spool);
+    assert_true(bytes > SEGMENT - 1000 && bytes < SEGMENT);
+    uint32_t more = put_all(folder, number);
+    assert_true(more > 5);
+    number += more;
+    no_space = 0;
+    put(folder, number++);
+    assert_int_equal(tasklog_spool_use_reserve(folder->spool, 0), 0); /* there is another */
+    put(folder, number++);
+    close_spool(folder);
+    struct tasklog_spool_damage damage = replay(folder, seen);
+    assert_int_equal(damage.places, 0);
+    assert_seen(seen, 0, number);
     free(seen);
 }
 
@@ -502,6 +551,7 @@ int main(void)
         TEST(released_segments_are_gone_and_the_rest_stays),
         TEST(a_full_segment_has_room_for_one_small_record),
         TEST(a_full_disk_is_met_before_anything_is_written),
+        TEST(what_is_kept_makes_one_more_segment),
         TEST(a_record_longer_than_a_segment_gets_a_longer_one),
         TEST(a_segment_cut_anywhere_gives_all_before_the_cut),
         TEST(a_flipped_bit_costs_only_what_follows_in_its_segment),

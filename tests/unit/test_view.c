@@ -377,7 +377,8 @@ static void say_in_a_gap(struct scene *scene, const char *text)
 
     assert_int_equal(entry_write_gap(scene->spool, scene->now), 0);
     assert_int_equal(tasklog_table_accept(scene->table, &line, scene->now, false, &results), 1);
-    assert_int_equal(tasklog_table_keep_since(scene->table, &since_ms, keep, scene), 0);
+    assert_int_equal(tasklog_table_keep_since(scene->table, &since_ms, 0, SIZE_MAX, keep, scene),
+                     0);
     assert_int_equal(entry_write_whole(scene->spool, scene->now), 0);
 }
 

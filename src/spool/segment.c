@@ -83,11 +83,10 @@ void segment_warm(struct segment *segment, size_t bytes)
     segment->cold_bytes = behind;
 }
 
-/* The unborn file with so much room. Its descriptor, or negative errno: then no file is left. */
-static int make_room(int folder_fd, size_t bytes)
+/* A file with so much room. Its descriptor, or negative errno: then no file is left. */
+static int make_room(int folder_fd, const char *name, size_t bytes)
 {
-    int r, fd = openat(folder_fd, UNBORN_NAME, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-                       0600);
+    int r, fd = openat(folder_fd, name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     if (fd < 0)
         return -errno;
@@ -96,7 +95,7 @@ static int make_room(int folder_fd, size_t bytes)
     while (r == -EINTR);
     if (r == 0)
         return fd;
-    (void)unlinkat(folder_fd, UNBORN_NAME, 0);
+    (void)unlinkat(folder_fd, name, 0);
     close(fd);
     return r;
 }
@@ -127,7 +126,7 @@ static int bear(int folder_fd, struct segment *segment)
 int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct segment *ret_segment)
 {
     struct segment segment = {.number = number,
-                              .fd = make_room(folder_fd, size_bytes),
+                              .fd = make_room(folder_fd, UNBORN_NAME, size_bytes),
                               .size_bytes = size_bytes};
 
     if (segment.fd < 0)
@@ -140,16 +139,12 @@ int segment_create(int folder_fd, uint64_t number, size_t size_bytes, struct seg
 
 int segment_keep_reserve(int folder_fd, size_t size_bytes)
 {
-    int r = 0, fd = make_room(folder_fd, size_bytes);
+    int fd = make_room(folder_fd, RESERVE_NAME, size_bytes);
 
     if (fd < 0)
         return fd;
-    if (renameat(folder_fd, UNBORN_NAME, folder_fd, RESERVE_NAME) < 0) {
-        r = -errno;
-        (void)unlinkat(folder_fd, UNBORN_NAME, 0);
-    }
     close(fd);
-    return r;
+    return 0;
 }
 
 size_t segment_reserve_bytes(int folder_fd)

@@ -33,18 +33,24 @@ static int lies_below(const char *path)
     return folder && strncmp(path, folder, strlen(folder)) == 0;
 }
 
-/* Is it one of ours, a file of that descriptor (and name in it)? */
+/* Is it one of ours, a file of that descriptor (and name in it)? The room that is kept for a stop is not: a disk
+ * that refuses it has cost nothing yet. */
 static int is_ours(int fd, const char *name)
 {
+    static const char reserve[] = "/reserve";
     char link[64], path[PATH_MAX];
 
     if (name && name[0] == '/')
         return lies_below(name);
+    if (name && strcmp(name, reserve + 1) == 0)
+        return 0;
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     ssize_t bytes = readlink(link, path, sizeof(path) - 1);
     if (bytes < 0)
         return 0;
     path[bytes] = '\0';
+    if ((size_t)bytes >= strlen(reserve) && strcmp(path + bytes - strlen(reserve), reserve) == 0)
+        return 0;
     return lies_below(path);
 }
 

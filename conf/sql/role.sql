@@ -6,7 +6,8 @@
 --
 -- It owns nothing and may only connect. Each table that it writes grants it what that takes: runs.sql does so
 -- for the table of the Django app; for another one `tasklog check` prints the statements.
--- An action takes one connection, and for a moment a second one, when a statement of the first hangs.
+-- An action takes one connection, and now and then a second one: for large batches, until it has not been used for
+-- a minute, and for a moment when a statement of the first hangs.
 
 CREATE ROLE tasklog LOGIN NOINHERIT NOCREATEDB NOCREATEROLE NOSUPERUSER CONNECTION LIMIT 20;
 GRANT CONNECT ON DATABASE :"DBNAME" TO tasklog;

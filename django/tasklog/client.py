@@ -11,9 +11,9 @@ goes on its way). As a decorator, `@task_log("nightly_import")` makes each call 
 its logger. What other loggers say while a task runs becomes part of its log where LOGGING has a
 handler of the class `tasklog.client.TaskHandler`.
 
-Logging never waits and never raises into the job. A line that the reader does not take at once is
-dropped and counted, and the end says how many (`unsent=`, which makes `complete` false). Only the end
-is tried again, for END_SECONDS at most.
+Logging never raises into the job, and hardly waits: 10 ms for a line at most while the reader is behind, and
+not at all when it has stalled. A line that it does not take then is dropped and counted, and the end says how
+many (`unsent=`, which makes `complete` false). Only the end is tried again, for END_SECONDS at most.
 
 It needs no Django: where lines go is Django's setting TASKLOG_SOCKET, or the environment's, or
 /run/tasklog/log; "journal" is journald. `pid=` in the start lets a killed process end its tasks:
@@ -119,9 +119,9 @@ def _counters(given: dict[str, Any]) -> dict[str, int]:
 
 def _status(status: str) -> str:
     """A word that the reader takes: others are made one, for an end must not say COMPLETED by mistake."""
-    word = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(status)).strip("_")[:STATUS_CHARACTERS] or "FAILED"
+    word = re.sub(r"[^A-Za-z0-9_-]+", "_", str(status)).strip("_")[:STATUS_CHARACTERS] or "FAILED"
     if word != status:
-        logger.error("the status %r is written as %r: it must be 1 to %d of A-Z a-z 0-9 _ . -", status,
+        logger.error("the status %r is written as %r: it must be 1 to %d of A-Z a-z 0-9 _ -", status,
                      word, STATUS_CHARACTERS)
     return word
 

@@ -162,7 +162,7 @@ class EndTest(ClientTest):
 
     def test_a_status_is_a_word(self) -> None:
         for status, word in (("CANCELLED", "CANCELLED"), ("cancelled by user", "cancelled_by_user"), ("", "FAILED"),
-                             ("A" * 40, "A" * 32), ("é", "FAILED")):
+                             ("A" * 40, "A" * 32), ("é", "FAILED"), ("v1.2", "v1_2")):
             with self.assertLogs("tasklog") if status != word else nullcontext(), self.task() as log:
                 log.end(status)
             self.assertEqual(self.reader.texts()[1:], [f"@task end status={word}"])

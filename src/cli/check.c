@@ -19,7 +19,8 @@ static void print_usage(FILE *out)
     fputs("usage: tasklog check CONF ...\n\n"
           "Says what a configuration would write into which columns, and looks whether the\n"
           "database has them and lets it. CONF is a configuration of rsyslog (with what it\n"
-          "includes) or of tasklog-journald. Run it as the user who will write: sudo -u USER.\n",
+          "includes), of tasklog-journald or of tasklog-kafka. Run it as the user who will\n"
+          "write: sudo -u USER.\n",
           out);
 }
 

@@ -35,13 +35,13 @@ static void print_usage(FILE *out)
 {
     fputs(
         "usage: tasklog spool [-d FOLDER ...] list\n"
-        "       tasklog spool [-d FOLDER ...] show LETTER ...\n"
+        "       tasklog spool [-d FOLDER ...] show LETTER ... | --all\n"
         "       tasklog spool [-d FOLDER ...] retry LETTER ... | --all\n"
         "       tasklog spool [-d FOLDER ...] drop LETTER ... | --all\n\n"
         "Dead letters are results that the database refused for good: they are kept in the spool,\n"
         "with the reason. `retry` writes them once more, after the cause has been mended.\n\n"
         "  -d FOLDER   a spool; the default is each one below " DEFAULT_SPOOLS "\n"
-        "  --all       every letter\n",
+        "  -a, --all   every letter\n",
         out);
 }
 
@@ -266,7 +266,7 @@ static int run(int count, char **arguments)
     struct call call = {0};
     int option, flags = 0, result;
 
-    while ((option = getopt_long(count, arguments, "d:h", options, NULL)) != -1) {
+    while ((option = getopt_long(count, arguments, "ad:h", options, NULL)) != -1) {
         switch (option) {
         case 'd':
             (void)glob(optarg, GLOB_NOCHECK | GLOB_NOMAGIC | flags, NULL, &call.spools);

@@ -431,6 +431,10 @@ static int check_source(const struct tasklog_config *config, char *error)
         wrong = "parameter \"key\": \"start_time\" takes mode \"upsert\" here, for what has been "
                 "read again "
                 "from its middle begins later";
+    else if (config->is_shared &&
+             (config->trusted_count || config->sender_max_tasks || config->sender_max_rate))
+        wrong = "parameters \"trustedUids\", \"senderMaxTasks\" and \"senderMaxRate\" are not for "
+                "tasklog-kafka: who sent a message to a topic is known to its brokers only";
     else if (config->is_shared && config->spool && !config->spool[0])
         wrong = "parameter \"spool\" cannot be \"off\": what memory cannot hold and dead letters "
                 "go there";

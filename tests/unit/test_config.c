@@ -558,6 +558,10 @@ static void what_others_may_read_too_has_a_position_and_no_other_has(void **stat
     refuse_for(config, "\"spool\" cannot be \"off\"");
     set(config, "spool", "/s");
     assert_int_equal(tasklog_config_check(config, error), 0);
+    set(config, "senderMaxRate", "9");
+    refuse_for(config, "\"senderMaxRate\" are not for tasklog-kafka");
+    set(config, "senderMaxRate", "0");
+    assert_int_equal(tasklog_config_check(config, error), 0);
     assert_true(config->target.columns[config->columns.count - 1].guards);
     set(config, "key", "start_time=begun");
     refuse_for(config, "\"start_time\" takes mode \"upsert\" here");

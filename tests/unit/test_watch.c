@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -175,6 +176,10 @@ static void who_names_many_processes_gets_a_part_of_the_descriptors(void **state
     pid_t pids[PROCESSES];
 
     (void)state;
+    int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (pidfd < 0)
+        skip(); /* before Linux 5.3, and under an older valgrind, none takes a descriptor */
+    close(pidfd);
     watch_free(watch);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     small = (struct rlimit){LIMIT, limit.rlim_max};

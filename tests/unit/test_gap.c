@@ -300,18 +300,23 @@ static void a_stop_in_a_gap_loses_nothing(void **state)
     assert_string_equal(log_of("begun"), "[2026-11-24 10:00:00] one\n" COMPLETED("1 line"));
 }
 
-/* The room that the disk has is too little for a segment, but not for this. */
-static void a_stop_finds_room_that_is_not_kept_for_it(void **state)
+static void begin_without_reserve(void)
 {
     char path[128];
 
-    (void)state;
     life_begin(NULL, NULL, NULL);
     GIVE("job[a]", "one");
     snprintf(path, sizeof(path), "%s/spool/reserve", lives_folder);
     assert_int_equal(unlink(path), 0);
     fill_the_spool();
     GIVE("job[a]", "two");
+}
+
+/* The room that the disk has is too little for a segment, but not for this. */
+static void a_stop_finds_room_that_is_not_kept_for_it(void **state)
+{
+    (void)state;
+    begin_without_reserve();
     room = 5 << 20;
     stop();
     life_end();
@@ -323,15 +328,8 @@ static void a_stop_finds_room_that_is_not_kept_for_it(void **state)
 
 static void lines_that_a_stop_has_cost_are_told_of(void **state)
 {
-    char path[128];
-
     (void)state;
-    life_begin(NULL, NULL, NULL);
-    GIVE("job[a]", "one");
-    snprintf(path, sizeof(path), "%s/spool/reserve", lives_folder);
-    assert_int_equal(unlink(path), 0);
-    fill_the_spool();
-    GIVE("job[a]", "two");
+    begin_without_reserve();
     stop();
     assert_int_equal(collecting_said(collecting, "stopped while the spool takes nothing: No space"),
                      1);

@@ -266,7 +266,7 @@ void collector_gap_stop(struct tasklog_collector *collector)
     if (r < 0 && collector->gap.begun)
         collector_say(collector, LOG_ERR,
                       "stopped while the spool takes nothing: %s; lines that were taken since then "
-                      "may be lost, and the logs of their tasks will say so",
+                      "may be lost; logs of tasks that the spool knows will say so",
                       strerror(-collector->spool_trouble));
 }
 

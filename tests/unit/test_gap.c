@@ -414,6 +414,7 @@ static void a_stop_puts_results_that_the_spool_has_not_among_the_letters(void **
     assert_int_equal(collecting_said(collecting,
                                      "stopped with 1 result that the database did not take"),
                      1);
+    assert_int_equal(collecting_said(collecting, "the spool had no room for their end"), 1);
     assert_int_equal(collecting_said(collecting, "among the dead letters"), 1);
     life_end();
     snprintf(path, sizeof(path), "%s/spool", lives_folder);

@@ -109,72 +109,54 @@ static int write_undone(struct tasklog_collector *collector)
     return 0;
 }
 
-static int begin_move(struct tasklog_collector *collector)
+static int write_start(struct tasklog_collector *collector)
 {
     struct gap *gap = &collector->gap;
-    int r = 0;
+    int r = gap->lacks_start ? entry_write_start(collector->spool, collector_now(collector)) : 0;
 
-    if (gap->lacks_start)
-        r = entry_write_start(collector->spool, collector_now(collector));
     gap->lacks_start = gap->lacks_start && r < 0;
-    if (r == 0)
-        r = collector_keep_numbered(collector); /* what these tasks have must not come again */
     return r;
 }
 
-static int end_move(struct tasklog_collector *collector)
+static int keep_since(struct tasklog_collector *collector, int64_t *since_ms, size_t least_bytes,
+                      size_t most_bytes)
 {
-    int r = entry_write_whole(collector->spool, collector_now(collector));
+    return tasklog_table_keep_since(collector->table, since_ms, least_bytes, most_bytes,
+                                    collector_keep_task, collector);
+}
 
+/* On a stop what is small goes first, so that it does not find the room taken by what is not. */
+static int move_tasks(struct tasklog_collector *collector)
+{
+    int64_t since_ms = collector->gap.since_ms;
+    size_t least_bytes = 0;
+
+    if (!collector->gap.begun)
+        return 0;
+    int r = collector_keep_numbered(collector); /* what these tasks have must not come again */
+    if (collector->stopping) {
+        if (r == 0)
+            r = entry_write_stop(collector->spool, collector_now(collector));
+        if (r == 0)
+            r = keep_since(collector, &since_ms, 0, SMALL_BYTES);
+        least_bytes = SMALL_BYTES + 1;
+    }
+    if (r == 0)
+        r = keep_since(collector, &collector->gap.since_ms, least_bytes, SIZE_MAX);
+    if (r == 0)
+        r = entry_write_whole(collector->spool, collector_now(collector));
     if (r == 0)
         collector->gap.begun = false;
     return r;
 }
 
-static int move_tasks(struct tasklog_collector *collector)
-{
-    int r;
-
-    if (!collector->gap.begun)
-        return 0;
-    r = begin_move(collector);
-    if (r == 0)
-        r = tasklog_table_keep_since(collector->table, &collector->gap.since_ms, 0, SIZE_MAX,
-                                     collector_keep_task, collector);
-    return r == 0 ? end_move(collector) : r;
-}
-
 int collector_gap_end(struct tasklog_collector *collector)
 {
-    int r = move_tasks(collector);
-
-    return r == 0 ? write_undone(collector) : r;
-}
-
-/* The same on a stop, in two parts: what is small, so that it does not find the room taken by what is not. */
-static int move_small(struct tasklog_collector *collector)
-{
-    int64_t since_ms = collector->gap.since_ms;
-    int r = begin_move(collector);
+    int r = write_start(collector);
 
     if (r == 0)
         r = write_undone(collector);
-    if (r == 0 && collector->gap.begun)
-        r = entry_write_stop(collector->spool, collector_now(collector));
-    if (r == 0 && collector->gap.begun)
-        r = tasklog_table_keep_since(collector->table, &since_ms, 0, SMALL_BYTES,
-                                     collector_keep_task, collector);
-    return r;
-}
-
-static int move_rest(struct tasklog_collector *collector)
-{
-    if (!collector->gap.begun)
-        return 0;
-    int r = tasklog_table_keep_since(collector->table, &collector->gap.since_ms, SMALL_BYTES + 1,
-                                     SIZE_MAX, collector_keep_task, collector);
-
-    return r == 0 ? end_move(collector) : r;
+    return r == 0 ? move_tasks(collector) : r;
 }
 
 /* Takes those out of the queue that are nowhere else, and adds up how large their letters will be. */
@@ -249,21 +231,21 @@ void collector_gap_stop(struct tasklog_collector *collector)
     if (is_full)
         r = tasklog_spool_use_reserve(collector->spool, letters_bytes + NEXT_LIFE_BYTES);
     if (is_full && r == 0)
-        r = move_small(collector);
+        r = write_start(collector);
     pthread_mutex_unlock(&collector->lock);
 
-    uint64_t buried = bury_all(collector, &unkept);
+    uint64_t buried = bury_all(collector, &unkept); /* small, too, in the spool */
 
     pthread_mutex_lock(&collector->lock);
     if (is_full && r == 0)
-        r = move_rest(collector);
+        collector_spool_try(collector, now_ms);
     pthread_mutex_unlock(&collector->lock);
     if (buried > 0)
         collector_say(collector, LOG_ERR,
                       "stopped with %llu result%s that the database did not take in time, and the "
                       "spool had no room for their end: among the dead letters, see tasklog spool",
                       (unsigned long long)buried, buried == 1 ? "" : "s");
-    if (r < 0 && collector->gap.begun)
+    if (collector->gap.begun)
         collector_say(collector, LOG_ERR,
                       "stopped while the spool takes nothing: %s; lines that were taken since then "
                       "may be lost; logs of tasks that the spool knows will say so",
